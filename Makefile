@@ -1,0 +1,49 @@
+# Two commands are enough on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+
+.PHONY: setup demo test check lint types imports docs bench campaign lock clean
+
+setup: $(STAMP)
+
+$(STAMP): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(STAMP)
+
+demo: setup
+	$(BIN)/tickerplant demo
+
+test: setup
+	$(BIN)/pytest -n 2 --dist worksteal -q
+
+check: lint types imports docs
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/mypy
+
+imports: setup
+	$(BIN)/lint-imports
+
+docs: setup
+	$(BIN)/python -m tickerplant.cli.docs --check docs
+
+bench: setup
+	$(BIN)/python -m benchmarks
+
+campaign: setup
+	$(BIN)/python -m tests.campaigns --kills 100 --seed 1
+
+lock:
+	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header \
+	    --python-version 3.11 --extra chart --group dev --group build pyproject.toml -o requirements.lock
+
+clean:
+	rm -rf $(VENV) demo data bench-out

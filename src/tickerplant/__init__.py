@@ -1,0 +1,1 @@
+"""tickerplant: US-equities market data from the vendor to the query."""

@@ -1,0 +1,151 @@
+"""Settings: read once from the environment and `.env`, then passed down as one frozen value.
+
+Every setting is listed in `SETTINGS`; `docs/settings.md` is generated from it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tickerplant.errors import UsageError
+from tickerplant.model import Secret
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting: its field in Settings, the variables it is read from (first wins), default text, meaning."""
+
+    name: str
+    env: tuple[str, ...]
+    default: str
+    doc: str
+    parse: Callable[[str], Any] = str
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(s.strip() for s in text.split(",") if s.strip()))
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if value <= 0:
+        raise ValueError("expected a number above 0")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value <= 0:
+        raise ValueError("expected a whole number above 0")
+    return value
+
+
+def _level(text: str) -> str:
+    if text.lower() not in ("debug", "info", "warning", "error"):
+        raise ValueError("expected debug, info, warning or error")
+    return text.lower()
+
+
+SETTINGS = (
+    Setting("log", ("TICKERPLANT_LOG",), "<data>/log", "Where raw records are kept: a folder"),
+    Setting("store", ("TICKERPLANT_STORE",), "<data>/lake", "Where rows are kept: a folder (a lake of Delta tables)"),
+    Setting("data", ("TICKERPLANT_DATA", "LOCAL_OUTPUT_PATH"), "./data", "Folder that holds log and lake by default"),
+    Setting("alpaca_key", ("ALPACA_API_KEY", "APCA_API_KEY_ID"), "", "Alpaca key"),
+    Setting("alpaca_secret", ("ALPACA_SECRET_KEY", "APCA_API_SECRET_KEY"), "", "Alpaca secret; never printed", Secret),
+    Setting(
+        "alpaca_url",
+        ("ALPACA_WEBSOCKET_URL",),
+        "wss://stream.data.alpaca.markets/v2/iex",
+        "Websocket of the feed: v2/iex (free), v2/sip, v2/delayed_sip, v2/test (always on, symbol FAKEPACA)",
+    ),
+    Setting("symbols", ("STOCK_SYMBOLS",), "*", "Symbols to capture, separated by commas; `*` is all", _names),
+    Setting(
+        "channels",
+        ("TICKERPLANT_CHANNELS",),
+        "quotes,trades,bars",
+        "Channels to capture: quotes, trades, bars, updated_bars, daily_bars, statuses, lulds, imbalances",
+        _names,
+    ),
+    Setting("batch_size", ("BATCH_SIZE",), "50000", "Load: commit after this many messages", _count),
+    Setting(
+        "batch_timeout_s", ("BATCH_TIMEOUT_SECONDS",), "1", "Load: commit at least this often, in seconds", _positive
+    ),
+    Setting(
+        "sync_interval_s",
+        ("TICKERPLANT_SYNC_SECONDS",),
+        "0.1",
+        "Capture: force the log to disk at least this often, in seconds",
+        _positive,
+    ),
+    Setting(
+        "segment_bytes", ("TICKERPLANT_SEGMENT_BYTES",), "268435456", "Log: begin a new segment at this size", _count
+    ),
+    Setting(
+        "segment_age_s",
+        ("TICKERPLANT_SEGMENT_SECONDS",),
+        "3600",
+        "Log: begin a new segment at this age, in seconds",
+        _positive,
+    ),
+    Setting(
+        "keep_versions_days",
+        ("TICKERPLANT_KEEP_VERSIONS_DAYS",),
+        "7",
+        "Lake: days for which replaced files stay, so that `as_of` works",
+        _positive,
+    ),
+    Setting("log_level", ("LOG_LEVEL",), "info", "debug, info, warning or error", _level),
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings. Fields are described in SETTINGS."""
+
+    log: str
+    store: str
+    data: str
+    alpaca_key: str
+    alpaca_secret: Secret
+    alpaca_url: str
+    symbols: tuple[str, ...]
+    channels: tuple[str, ...]
+    batch_size: int
+    batch_timeout_s: float
+    sync_interval_s: float
+    segment_bytes: int
+    segment_age_s: float
+    keep_versions_days: float
+    log_level: str
+
+
+def _value(setting: Setting, env: Mapping[str, str]) -> Any:
+    name = next((n for n in setting.env if env.get(n, "").strip()), None)
+    text = env[name].strip() if name else setting.default
+    try:
+        return setting.parse(text)
+    except ValueError as error:
+        shown = "***" if setting.parse is Secret else repr(text)
+        raise UsageError(f"{name or setting.env[0]}: {error}, was {shown}") from None
+
+
+def read_settings(env: Mapping[str, str] | None = None, dotenv: Path | None = Path(".env")) -> Settings:
+    """Settings from the environment, completed from `.env`. Raises UsageError naming the variable that is wrong."""
+    from dotenv import dotenv_values
+
+    found = {k: v for k, v in dotenv_values(dotenv).items() if v is not None} if dotenv and dotenv.is_file() else {}
+    merged = {**found, **(os.environ if env is None else env)}
+    values = {s.name: _value(s, merged) for s in SETTINGS}
+    for name in ("log", "store"):
+        values[name] = values[name].replace("<data>", values["data"].rstrip("/"))
+    return Settings(**values)
+
+
+def markdown() -> str:
+    """The table of `docs/settings.md`."""
+    rows = [f"| {', '.join(f'`{e}`' for e in s.env)} | `{s.default}` | {s.doc} |" for s in SETTINGS]
+    return "\n".join(["| variable | default | meaning |", "|---|---|---|", *rows, ""])
