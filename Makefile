@@ -33,7 +33,7 @@ imports: setup
 	$(BIN)/lint-imports
 
 docs: setup
-	$(BIN)/python -m tickerplant.cli.docs --check docs
+	$(BIN)/python docs/generate.py --check
 
 bench: setup
 	$(BIN)/python -m benchmarks

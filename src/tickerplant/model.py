@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from types import TracebackType
-from typing import Any, NamedTuple, NewType, Protocol, Self
+from typing import Any, NamedTuple, NewType, Protocol, Self, TypeAlias
 
 import msgspec
 import pyarrow as pa
@@ -308,6 +309,10 @@ class Progress:
     cuts: tuple[Position, ...] = ()
 
 
+Lease: TypeAlias = AbstractContextManager[object]
+"""A right that is held within `with`."""
+
+
 @dataclass(frozen=True)
 class Maintained:
     """What `maintain` did to one table and session. Count and checksum were equal before and after."""
@@ -362,13 +367,3 @@ class Store(Protocol):
     def close(self) -> None:
         """Release handles; idempotent."""
         ...
-
-
-class Lease(Protocol):
-    """A right that is held within `with`."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...

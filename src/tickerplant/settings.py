@@ -70,7 +70,7 @@ SETTINGS = (
         "Channels to capture: quotes, trades, bars, updated_bars, daily_bars, statuses, lulds, imbalances",
         _names,
     ),
-    Setting("batch_size", ("BATCH_SIZE",), "50000", "Load: commit after this many messages", _count),
+    Setting("batch_size", ("BATCH_SIZE",), "500000", "Load: commit after this many messages", _count),
     Setting(
         "batch_timeout_s", ("BATCH_TIMEOUT_SECONDS",), "1", "Load: commit at least this often, in seconds", _positive
     ),

@@ -1,1 +1,83 @@
-"""cli."""
+"""The command line: one word, `tickerplant`, one file a command.
+
+A module here exports `command` (a function typer reads) or `app` (a typer.Typer for a group) and is imported when its
+command is asked for. Exit codes: 0 done, 1 failed, 2 usage, 75 try again later.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from tickerplant.errors import Busy, Retryable, TickerplantError, UsageError
+
+COMMANDS = (
+    "demo",
+    "config",
+    "capture",
+    "load",
+    "run",
+    "status",
+    "query",
+    "export",
+    "simulate",
+    "log",
+    "maintain",
+    "bench",
+)
+
+
+def load_command(name: str) -> Any:
+    """The typer command of one name, its module imported now."""
+    module = import_module(f"tickerplant.cli.{name}")
+    group = getattr(module, "app", None)
+    if group is None:
+        group = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+        group.command(name)(module.command)
+    command = typer.main.get_command(group)
+    command.name = name
+    return command
+
+
+class _Commands(TyperGroup):
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        return load_command(cmd_name) if cmd_name in COMMANDS else None
+
+
+app = typer.Typer(
+    cls=_Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich"
+)
+
+
+@app.callback()
+def _root() -> None:
+    """US-equities market data from the vendor to the query: nothing lost, nothing doubled, every hole named."""
+
+
+def exit_code(error: TickerplantError) -> int:
+    """The exit code an error ends a command with."""
+    if isinstance(error, UsageError):
+        return 2
+    return 75 if isinstance(error, Busy | Retryable) else 1
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    from tickerplant.cli import console
+
+    try:
+        console.configure_logging()
+        app()
+    except TickerplantError as error:
+        console.err.print(f"[bold red]error[/]: {console.plain(str(error))}", soft_wrap=True)
+        sys.exit(exit_code(error))
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)

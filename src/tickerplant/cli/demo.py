@@ -1,0 +1,264 @@
+"""`tickerplant demo`: the main job in a minute, with no key, no service and no network."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.live import Live
+from rich.table import Table
+
+from tickerplant.cli import console
+from tickerplant.errors import Fatal, UsageError
+from tickerplant.fingerprint import Tally
+from tickerplant.model import Batch, Counters, Selection, Store
+from tickerplant.tables import VENDOR_TABLES
+
+_MARK = ".tickerplant-demo"
+_MINUTES = 390
+
+_QUESTION = """
+with t as (
+    select symbol, count(*) as trades, sum(size) as volume, sum(price * size) / sum(size) as vwap
+    from trades group by symbol
+), q as (
+    select symbol, count(*) as quotes, avg(10000 * (ask_price - bid_price) / ((ask_price + bid_price) / 2)) as spread
+    from quotes where bid_price > 0 and ask_price > 0 group by symbol
+)
+select symbol, quotes, trades, volume, vwap, spread from t join q using (symbol) order by volume * vwap desc limit 8
+"""
+
+
+@dataclass
+class _Plant:
+    """The processes of a demo and where they write."""
+
+    folder: Path
+    simulator: subprocess.Popen[str]
+    capture: subprocess.Popen[str]
+    loader: subprocess.Popen[str]
+
+    @property
+    def store(self) -> str:
+        return str(self.folder / "lake")
+
+    def oracle(self) -> dict[str, Any]:
+        try:
+            found: dict[str, Any] = json.loads((self.folder / "oracle.json").read_text())
+        except (FileNotFoundError, ValueError):
+            return {}
+        return found
+
+    def stop(self, process: subprocess.Popen[str]) -> None:
+        process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def _fresh(folder: Path) -> None:
+    if folder.exists():
+        if not (folder / _MARK).is_file():
+            raise UsageError(f"--dir: expected a new folder or one of an earlier demo, was {folder}; name another")
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    (folder / _MARK).touch()
+
+
+def _start(folder: Path, *args: str) -> subprocess.Popen[str]:
+    """Start one of our commands; its log lines go to a file of the demo."""
+    errors = (folder / f"{args[0]}.log").open("w")
+    with errors:
+        return subprocess.Popen(
+            [sys.executable, "-m", "tickerplant", *args], stdout=subprocess.PIPE, stderr=errors, text=True
+        )
+
+
+def _begin(folder: Path, symbols: int, seconds: float, rate: float, seed: int) -> _Plant:
+    speed = _MINUTES * 60 / seconds
+    simulator = _start(
+        folder, "simulate", "--seed", str(seed), "--symbols", str(symbols), "--minutes", str(_MINUTES),
+        "--speed", f"{speed:g}", "--rate", f"{rate:g}", "--port", "0", "--oracle", str(folder / "oracle.json"),
+        "--fault", f"disconnect@{seconds * 0.3:g}s:1.5s", "--fault", f"garbled@{seconds * 0.6:g}s", "--linger", "600",
+    )  # fmt: skip
+    assert simulator.stdout is not None
+    first = simulator.stdout.readline()
+    if not first:
+        raise Fatal(f"demo: the simulator did not start; see {folder / 'simulate.log'}")
+    log = str(folder / "log")
+    channels = "quotes,trades,bars"
+    capture = _start(
+        folder, "capture", "--url", json.loads(first)["ws"], "--symbols", "*", "--channels", channels, "--log", log,
+        "--for", "1h",
+    )  # fmt: skip
+    loader = _start(folder, "load", "--log", log, "--store", str(folder / "lake"), "--follow")
+    return _Plant(folder, simulator, capture, loader)
+
+
+def _ledger(store: Store) -> Counters:
+    progress = store.progress("alpaca.sip")
+    return progress.counters
+
+
+def _progress(oracle: dict[str, Any], ledger: Counters, landed: int, gaps: int, elapsed: float) -> Table:
+    sheet = console.sheet("", "", "messages", "note")
+    sent = oracle.get("sent", {}).get("messages", 0)
+    sheet.add_row("simulator sent", f"{sent:,}", f"{elapsed:.0f} s")
+    sheet.add_row("capture landed", "", f"{landed / 1e6:,.1f} MB of raw log")
+    sheet.add_row("load stored", f"{ledger.stored:,}", f"{ledger.quarantined} quarantined")
+    sheet.add_row("gaps named", f"{gaps}", "one for each channel")
+    return sheet
+
+
+def _landed(folder: Path) -> int:
+    return sum(f.stat().st_size for f in (folder / "log").glob("*/*.jsonl*") if f.exists())
+
+
+def _is_drained(oracle: dict[str, Any], ledger: Counters) -> bool:
+    if not oracle.get("complete"):
+        return False
+    sent = oracle["sent"]["messages"] + oracle.get("garbled", 0)
+    return ledger.stored + ledger.quarantined >= sent
+
+
+def _watch(plant: _Plant, store: Store, limit: float) -> None:
+    """Show progress until everything that was sent is in the lake, at most `limit` seconds."""
+    began = time.monotonic()
+    with Live(console=console.err, refresh_per_second=5, transient=True) as live:
+        while (elapsed := time.monotonic() - began) < limit:
+            for process in (plant.simulator, plant.capture, plant.loader):
+                if process.poll() not in (None, 0):
+                    raise Fatal(f"demo: a process ended early; see the .log files in {plant.folder}")
+            oracle, ledger = plant.oracle(), _ledger(store)
+            gaps = store.query("select count(*) as n from gaps").to_pylist()[0]["n"]
+            live.update(_progress(oracle, ledger, _landed(plant.folder), gaps, elapsed))
+            if _is_drained(oracle, ledger):
+                return
+            time.sleep(0.25)
+
+
+def _tally(store: Store) -> Tally:
+    tally = Tally()
+    for table in VENDOR_TABLES:
+        for rows in store.scan(table, Selection((table.name,))):
+            tally.add(Batch(table, rows))
+    return tally
+
+
+def _account(oracle: dict[str, Any], tally: Tally, ledger: Counters) -> bool:
+    """Print sent against stored for each table, and whether every checksum agrees."""
+    sent = Tally.from_json(oracle["tables"])
+    sheet = console.sheet("Sent = stored, by table", "table", "sent", "stored", "symbols with equal checksums")
+    for table in sorted(sent.tables):
+        ours, theirs = sent.tables[table], tally.tables.get(table, {})
+        equal = sum(theirs.get(symbol) == print_ for symbol, print_ in ours.items())
+        sheet.add_row(table, f"{sent.total(table).count:,}", f"{tally.total(table).count:,}", f"{equal} of {len(ours)}")
+    console.out.print(sheet)
+    total = oracle["sent"]["messages"] + oracle.get("garbled", 0)
+    received = ledger.received - ledger.control
+    is_well = total == received == ledger.stored + ledger.quarantined and sent.tables == tally.tables
+    sign = "=" if is_well else "is not"
+    console.out.print(
+        f"[{'green' if is_well else 'red'}]{total:,} sent {sign} {received:,} received {sign} "
+        f"{ledger.stored:,} stored + {ledger.quarantined:,} quarantined[/]  (and {ledger.control:,} control messages)\n"
+    )
+    return is_well
+
+
+def _holes(oracle: dict[str, Any], store: Store) -> None:
+    missed = oracle.get("missed", {})
+    sheet = console.sheet("What is missing, and why", "what", "start", "end", "reason", "missed")
+    for g in store.query('select * from gaps order by "start", channel').to_pylist():
+        bounds = [t.strftime("%H:%M:%S.%f")[:-3] if t else "open" for t in (g["start"], g["end"])]
+        sheet.add_row(f"gap in {g['channel']}", *bounds, g["reason"], f"{missed.get(g['channel'], 0):,}")
+    for q in store.query("select * from quarantine").to_pylist():
+        at = q["received_at"].strftime("%H:%M:%S.%f")[:-3]
+        sheet.add_row("quarantined frame", at, "", console.plain(q["reason"]), "")
+    console.out.print(sheet)
+
+
+def _answer(store: Store) -> str:
+    rows = store.query(_QUESTION).to_pylist()
+    sheet = console.sheet(
+        "Most traded by dollars: volume-weighted price, mean quoted spread in basis points",
+        "symbol", "quotes", "trades", "volume", "vwap", "spread",
+    )  # fmt: skip
+    for r in rows:
+        numbers = (
+            f"{r['quotes']:,}",
+            f"{r['trades']:,}",
+            f"{r['volume']:,.0f}",
+            f"{r['vwap']:.3f}",
+            f"{r['spread']:.1f}",
+        )
+        sheet.add_row(r["symbol"], *numbers)
+    console.out.print(sheet)
+    return str(rows[0]["symbol"]) if rows else ""
+
+
+def _draw(store: Store, symbol: str, to: Path) -> None:
+    from tickerplant.cli.chart import draw
+
+    try:
+        draw(store, symbol, to)
+    except ImportError:
+        console.out.print("No chart: install the extra `chart` (pip install 'tickerplant[chart]').")
+    else:
+        console.out.print(f"Chart of {symbol}: {to}")
+
+
+def _farewell(folder: Path) -> None:
+    console.out.print(
+        f"""
+Ask it yourself:     tickerplant query --store {folder}/lake "select * from quotes limit 5"
+See the raw log:     tickerplant log cat --log {folder}/log --limit 3
+The same, for real:  put ALPACA_API_KEY and ALPACA_SECRET_KEY into .env, then
+                     tickerplant config --connect
+                     tickerplant run --symbols AAPL,MSFT,SPY --channels quotes,trades,bars
+At any hour:         tickerplant run --url wss://stream.data.alpaca.markets/v2/test --symbols FAKEPACA""",
+        soft_wrap=True,
+    )
+
+
+def command(
+    folder: Annotated[
+        Path, typer.Option("--dir", help="Where the demo writes; an earlier demo there is replaced.")
+    ] = Path("demo"),
+    symbols: Annotated[int, typer.Option(min=1, help="How many symbols trade.")] = 300,
+    seconds: Annotated[float, typer.Option(min=5, help="How long the session takes on the clock.")] = 30,
+    rate: Annotated[float, typer.Option(min=1, help="Mean messages for each second of market time.")] = 25,
+    seed: Annotated[int, typer.Option(help="The market's seed.")] = 7,
+) -> None:
+    """Play a trading day through simulator, capture, log, load and query, break it twice, account for everything."""
+    from tickerplant.stores import open_store
+
+    _fresh(folder)
+    console.err.print(
+        f"A trading day of {symbols} symbols in {seconds:g} s, over a real websocket on this machine. On the way the "
+        "line is cut once and one frame is garbled."
+    )
+    plant = _begin(folder, symbols, seconds, rate, seed)
+    store = open_store(plant.store)
+    try:
+        _watch(plant, store, limit=seconds * 4 + 60)
+        plant.stop(plant.capture)
+        plant.stop(plant.loader)
+    finally:
+        for process in (plant.capture, plant.loader, plant.simulator):
+            if process.poll() is None:
+                plant.stop(process)
+    is_well = _account(plant.oracle(), _tally(store), _ledger(store))
+    _holes(plant.oracle(), store)
+    symbol = _answer(store)
+    _draw(store, symbol, folder / "chart.png")
+    store.close()
+    _farewell(folder)
+    raise typer.Exit(0 if is_well else 1)

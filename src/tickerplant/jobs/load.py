@@ -1,0 +1,346 @@
+"""Load: the log's records into the store, each exactly once, as a batch or following the live tail.
+
+One pass over a partition: read lines, decode, collect a micro-batch, commit rows and position together. What cannot be
+decoded goes to `quarantine`, connection records and damage to `gaps`. The commit of one batch runs while the next is
+decoded; there is never more than one in flight.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from threading import Event
+
+import pyarrow as pa
+import structlog
+
+from tickerplant.errors import BadData
+from tickerplant.jobs.gaps import Gap, gap_of_damage, gaps_batch, gaps_of_record
+from tickerplant.model import (
+    Batch,
+    Counters,
+    Damage,
+    Decoded,
+    Entry,
+    Kind,
+    Log,
+    LogReader,
+    Position,
+    Progress,
+    Record,
+    Reject,
+    Store,
+    Vendor,
+)
+from tickerplant.tables import QUARANTINE
+
+log_lines = structlog.get_logger()
+
+VendorOf = Callable[[str], Vendor]
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """`batch_messages` and `batch_age_s` bound a micro-batch; `follow` keeps tailing until told to stop."""
+
+    batch_messages: int = 500_000
+    batch_age_s: float = 1.0
+    read_bytes: int = 1 << 20
+    idle_s: float = 0.02
+    follow: bool = False
+
+
+@dataclass(frozen=True)
+class PartitionState:
+    """Where loading a partition stands. `received_at` (ns) is the receipt of the last record committed."""
+
+    partition: str
+    position: Position
+    counters: Counters
+    commits: int = 0
+    received_at: int | None = None
+
+
+@dataclass(frozen=True)
+class LoadSummary:
+    """What one run of `load` did: counters of this run, cumulative ones are in `partitions`."""
+
+    counters: Counters = Counters()
+    commits: int = 0
+    seconds: float = 0.0
+    partitions: tuple[PartitionState, ...] = ()
+
+
+@dataclass
+class _MicroBatch:
+    """Decoded rows of `[start, end)` of one partition, not yet committed."""
+
+    start: Position
+    end: Position
+    began: float
+    batches: list[Batch] = field(default_factory=list)
+    rejects: list[Reject] = field(default_factory=list)
+    gaps: list[Gap] = field(default_factory=list)
+    counters: Counters = Counters()
+    received_at: int | None = None
+
+
+def _feed_of(partition: str) -> tuple[str, str]:
+    vendor, _, rest = partition.partition(".")
+    return vendor, rest.partition(".")[0]
+
+
+def _damage_reject(entry: Entry, damage: Damage, partition: str) -> Reject:
+    vendor, feed = _feed_of(partition)
+    return Reject(entry.start, -1, vendor, feed, None, damage.before, damage.reason, damage.payload)
+
+
+def quarantine_batch(partition: str, rejects: Sequence[Reject], state: str = "open") -> Batch:
+    """Rows of `quarantine` for what could not be decoded."""
+    rows = [
+        {
+            "vendor": r.vendor,
+            "feed": r.feed,
+            "channel": r.channel,
+            "partition": partition,
+            "position": r.start,
+            "item": r.item,
+            "received_at": None if r.received_at is None else r.received_at // 1000,
+            "reason": r.reason,
+            "payload": r.payload,
+            "state": state,
+        }
+        for r in rejects
+    ]
+    return Batch(QUARANTINE, pa.RecordBatch.from_pylist(rows, QUARANTINE.schema))
+
+
+def decode_entries(partition: str, entries: Sequence[Entry], vendor: Vendor) -> tuple[Decoded, list[Gap], Counters]:
+    """Decode lines of one partition: rows, rejects, gaps and counters that balance."""
+    feed_entries: list[Entry] = []
+    rejects: list[Reject] = []
+    gaps: list[Gap] = []
+    control = 0
+    for entry in entries:
+        item = entry.item
+        if isinstance(item, Damage):
+            rejects.append(_damage_reject(entry, item, partition))
+            gaps.append(gap_of_damage(entry, *_feed_of(partition)))
+        elif item.kind in (Kind.CONNECTED, Kind.DISCONNECTED):
+            try:
+                gaps += gaps_of_record(item)
+                control += 1
+            except BadData as error:
+                at = item.received_at
+                rejects.append(Reject(entry.start, -1, item.vendor, item.feed, None, at, str(error), item.payload))
+        else:
+            feed_entries.append(entry)
+    decoded = vendor.decode(feed_entries)
+    rejects += decoded.rejects
+    control += decoded.control
+    stored = sum(b.rows.num_rows for b in decoded.batches)
+    counters = Counters(stored + len(rejects) + control, stored, len(rejects), control)
+    return replace(decoded, rejects=tuple(rejects), control=control), gaps, counters
+
+
+def _pieces(entry: Entry, cuts: Sequence[Position]) -> list[Entry]:
+    """A damaged stretch divided at the cuts inside it; anything else whole."""
+    damage = entry.item
+    inside = [c for c in cuts if entry.start < c < entry.end]
+    if not inside or not isinstance(damage, Damage):
+        return [entry]
+    bounds = [entry.start, *inside, entry.end]
+    return [
+        Entry(
+            a, b, Damage(damage.payload[a - entry.start : b - entry.start], damage.reason, damage.before, damage.after)
+        )
+        for a, b in pairwise(bounds)
+    ]
+
+
+def split_at_cuts(entries: Sequence[Entry], cuts: Sequence[Position]) -> Iterator[list[Entry]]:
+    """Split lines so that no part crosses a cut (see Progress)."""
+    part: list[Entry] = []
+    for entry in entries:
+        for piece in _pieces(entry, cuts) if cuts else (entry,):
+            if part and piece.start in cuts:
+                yield part
+                part = []
+            part.append(piece)
+    if part:
+        yield part
+
+
+class _PartitionLoader:
+    """Loads one partition. Owns its reader; commits on `committer`, one batch at a time."""
+
+    def __init__(
+        self,
+        partition: str,
+        log: Log,
+        store: Store,
+        vendor: Vendor,
+        options: LoadOptions,
+        committer: ThreadPoolExecutor,
+    ) -> None:
+        progress: Progress = store.progress(partition)
+        self.state = PartitionState(partition, progress.position, progress.counters)
+        self._before = progress.counters
+        self._cuts = progress.cuts
+        self._reader: LogReader = log.reader(partition, progress.position)
+        self._store, self._vendor, self._options, self._committer = store, vendor, options, committer
+        self._batch: _MicroBatch | None = None
+        self._in_flight: Future[PartitionState] | None = None
+        self._counters = progress.counters
+
+    @property
+    def gained(self) -> Counters:
+        """What this run committed."""
+        now, before = self.state.counters, self._before
+        return Counters(
+            now.received - before.received,
+            now.stored - before.stored,
+            now.quarantined - before.quarantined,
+            now.control - before.control,
+        )
+
+    def step(self) -> bool:
+        """Read and decode once, commit what is due; False when there was nothing to read."""
+        entries = self._reader.read(self._options.read_bytes)
+        for part in split_at_cuts(entries, self._cuts):
+            if self._batch is not None and part[0].start in self._cuts:
+                self.commit()
+            self._take(part)
+        if self._is_due():
+            self.commit()
+        self._collect(wait=False)
+        return bool(entries)
+
+    def _take(self, entries: list[Entry]) -> None:
+        partition = self.state.partition
+        batch = self._batch or _MicroBatch(entries[0].start, entries[0].start, time.monotonic())
+        decoded, gaps, counters = decode_entries(partition, entries, self._vendor)
+        batch.batches += decoded.batches
+        batch.rejects += decoded.rejects
+        batch.gaps += gaps
+        batch.counters += counters
+        batch.end = entries[-1].end
+        last = entries[-1].item
+        batch.received_at = last.received_at if isinstance(last, Record) else batch.received_at
+        self._batch = batch
+
+    def _is_due(self) -> bool:
+        batch, options = self._batch, self._options
+        if batch is None:
+            return False
+        full = batch.counters.received >= options.batch_messages
+        return full or (options.follow and time.monotonic() - batch.began >= options.batch_age_s)
+
+    def commit(self) -> None:
+        """Hand the collected batch to the committer, after the batch before it."""
+        self._collect(wait=True)
+        batch, self._batch = self._batch, None
+        if batch is not None:
+            self._counters += batch.counters
+            self._in_flight = self._committer.submit(self._write, batch, self._counters)
+
+    def _write(self, batch: _MicroBatch, counters: Counters) -> PartitionState:
+        partition = self.state.partition
+        rows = list(batch.batches)
+        if batch.gaps:
+            rows.append(gaps_batch(batch.gaps))
+        if batch.rejects:
+            rows.append(quarantine_batch(partition, batch.rejects))
+        self._store.write(partition, batch.start, batch.end, rows, counters)
+        received_at = batch.received_at or self.state.received_at
+        return PartitionState(partition, batch.end, counters, self.state.commits + 1, received_at)
+
+    def _collect(self, wait: bool) -> None:
+        if self._in_flight is not None and (wait or self._in_flight.done()):
+            self.state, self._in_flight = self._in_flight.result(), None
+
+    def finish(self) -> None:
+        """Commit what is left and release the reader."""
+        try:
+            self.commit()
+            self._collect(wait=True)
+        finally:
+            self._reader.close()
+
+
+@dataclass
+class _Loading:
+    """All partitions being loaded, with the leases that make this process their only loader."""
+
+    log: Log
+    store: Store
+    vendor_of: VendorOf
+    options: LoadOptions
+    leases: ExitStack
+    committer: ThreadPoolExecutor
+    loaders: dict[str, _PartitionLoader] = field(default_factory=dict)
+
+    def adopt(self, wanted: Sequence[str] | None) -> None:
+        """Take over partitions that are new."""
+        for partition in self.log.partitions():
+            if partition not in self.loaders and (wanted is None or partition in wanted):
+                self.leases.enter_context(self.store.loading(partition))
+                vendor = self.vendor_of(_feed_of(partition)[0])
+                self.loaders[partition] = _PartitionLoader(
+                    partition, self.log, self.store, vendor, self.options, self.committer
+                )
+                log_lines.info("loading", partition=partition, position=self.loaders[partition].state.position)
+
+    def states(self) -> tuple[PartitionState, ...]:
+        return tuple(loader.state for loader in self.loaders.values())
+
+
+def _pump(loading: _Loading, wanted: Sequence[str] | None, stop: Event, report: Callable[..., None]) -> None:
+    """Step through all partitions until there is nothing more, or, when following, until told to stop."""
+    while True:
+        stopping = stop.is_set()
+        loading.adopt(wanted)
+        busy = False
+        for loader in loading.loaders.values():
+            busy |= loader.step()
+            report(loading.states())
+        if busy and not (stopping and not loading.options.follow):
+            continue
+        if stopping or not loading.options.follow:
+            return
+        stop.wait(loading.options.idle_s)
+
+
+def load(
+    log: Log,
+    store: Store,
+    vendor_of: VendorOf,
+    options: LoadOptions | None = None,
+    *,
+    partitions: Sequence[str] | None = None,
+    stop: Event | None = None,
+    report: Callable[[tuple[PartitionState, ...]], None] = lambda states: None,
+) -> LoadSummary:
+    """Load what the log holds and the store does not.
+
+    Idempotent: run it twice, kill it anywhere, run two at once (the second waits for the first), the tables are the
+    same. A batch run ends at the log's present end. With `follow` it goes on until `stop`, and then ends at the log's
+    end of that moment. Raises Busy when another loader took the partition over, and what the store raises.
+    """
+    options, stop = options or LoadOptions(), stop or Event()
+    began = time.monotonic()
+    with ThreadPoolExecutor(1, "commit") as committer, ExitStack() as leases:
+        loading = _Loading(log, store, vendor_of, options, leases, committer)
+        try:
+            _pump(loading, partitions, stop, report)
+        finally:
+            for loader in loading.loaders.values():
+                loader.finish()
+        report(loading.states())
+    gained = sum((loader.gained for loader in loading.loaders.values()), Counters())
+    states = loading.states()
+    return LoadSummary(gained, sum(s.commits for s in states), time.monotonic() - began, states)

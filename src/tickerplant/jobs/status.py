@@ -1,0 +1,122 @@
+"""Status: what the log holds, how far it is loaded, whether the counters balance, which holes are known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from tickerplant.model import Counters, Log, Segment, Store, split_position
+from tickerplant.tables import VENDOR_TABLES
+
+
+@dataclass(frozen=True)
+class PartitionStatus:
+    """One partition: bytes in the log, bytes not loaded yet, counters at the loaded position."""
+
+    partition: str
+    segments: int
+    log_bytes: int
+    stored_bytes: int
+    position: int
+    lag_bytes: int
+    received: int
+    stored: int
+    quarantined: int
+    control: int
+
+    @property
+    def is_balanced(self) -> bool:
+        """Whether every message received is accounted for."""
+        return self.received == self.stored + self.quarantined + self.control
+
+
+@dataclass(frozen=True)
+class TableStatus:
+    """One table: rows, symbols and the span of its event times."""
+
+    table: str
+    rows: int
+    symbols: int
+    first: datetime | None
+    last: datetime | None
+
+
+@dataclass(frozen=True)
+class Status:
+    """The state of a plant. `missing_rows`: what the counters say is stored minus what the tables hold, 0 when well."""
+
+    partitions: tuple[PartitionStatus, ...]
+    tables: tuple[TableStatus, ...]
+    gaps: tuple[dict[str, Any], ...]
+    quarantine: tuple[dict[str, Any], ...]
+    received: int
+    stored: int
+    quarantined: int
+    control: int
+    balanced: bool
+    missing_rows: int
+
+
+def _lag(segments: list[Segment], position: int) -> int:
+    number, offset = split_position(position)  # type: ignore[arg-type]
+    behind = (s.size_bytes - (offset if s.number == number else 0) for s in segments if s.number >= number)
+    return sum(behind)
+
+
+def _partition(log: Log, store: Store, name: str) -> PartitionStatus:
+    segments, progress = log.segments(name), store.progress(name)
+    counters = progress.counters
+    return PartitionStatus(
+        name,
+        len(segments),
+        sum(s.size_bytes for s in segments),
+        sum(s.stored_bytes for s in segments),
+        progress.position,
+        _lag(segments, progress.position),
+        counters.received,
+        counters.stored,
+        counters.quarantined,
+        counters.control,
+    )
+
+
+def _table(store: Store, name: str, time: str | None) -> TableStatus:
+    span = f"min({time}) as first, max({time}) as last" if time else "null as first, null as last"
+    row = store.query(f'select count(*) as n, count(distinct symbol) as symbols, {span} from "{name}"').to_pylist()[0]
+    return TableStatus(name, row["n"], row["symbols"], row["first"], row["last"])
+
+
+def _ledger(store: Store) -> Counters:
+    row = store.query(
+        "select coalesce(sum(received), 0)::bigint as received, coalesce(sum(stored), 0)::bigint as stored, "
+        "coalesce(sum(quarantined), 0)::bigint as quarantined, coalesce(sum(control), 0)::bigint as control "
+        "from positions"
+    ).to_pylist()[0]
+    return Counters(**row)
+
+
+def status(log: Log, store: Store, gap_limit: int = 50) -> Status:
+    """Read the state of a plant; changes nothing and blocks nobody."""
+    partitions = tuple(_partition(log, store, name) for name in log.partitions())
+    ledger = _ledger(store)
+    tables = tuple(_table(store, t.name, t.time) for t in VENDOR_TABLES)
+    gaps = store.query(f'select * from gaps order by "start" desc limit {gap_limit}').to_pylist()
+    quarantine = store.query(
+        "select partition, channel, reason, state, count(*) as messages, min(received_at) as first, "
+        "max(received_at) as last from quarantine group by all order by messages desc limit 50"
+    ).to_pylist()
+    balanced = ledger.received == ledger.stored + ledger.quarantined + ledger.control
+    missing = max(0, ledger.stored - sum(t.rows for t in tables))
+    return Status(
+        partitions,
+        tables,
+        tuple(gaps),
+        tuple(quarantine),
+        ledger.received,
+        ledger.stored,
+        ledger.quarantined,
+        ledger.control,
+        balanced,
+        missing,
+    )

@@ -1,0 +1,167 @@
+"""Past versions of a lake table.
+
+The Delta log folder must stay small, because readers list it; 57,600 commits a session would not. So older commits move
+into packs under `<table>/_history/` (Delta ignores folders that begin with `_`), a few kilobytes for a hundred commits,
+and `as_of` reads those. A pack is one zstd file `<first>-<last>.jsonl.zst`: the state before `first`, then each commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+import zstandard
+
+from tickerplant.errors import UsageError
+from tickerplant.stores.lake_log import CHECKPOINT_EVERY, Commit, File, State, TableLog, sync_path
+
+_PACK_WHEN = 2 * CHECKPOINT_EVERY
+
+
+class _Base(msgspec.Struct, frozen=True):
+    version: int
+    timestamp: int
+    files: list[File]
+
+
+def pack(log: TableLog) -> None:
+    """Move old commits out of the log folder when there are many; idempotent, safe at any moment."""
+    last = log.state.version - CHECKPOINT_EVERY
+    last -= last % CHECKPOINT_EVERY
+    first = _oldest_commit(log, last)
+    if last - first + 1 < _PACK_WHEN or not _checkpoint(log, last).exists():
+        return
+    before = state_at(log, first - 1)
+    _write_pack(log, first, last, before)
+    with log.exclusive():
+        for version in range(first, last + 1):
+            (log.log_folder / f"{version:020d}.json").unlink(missing_ok=True)
+            _checkpoint(log, version - 1).unlink(missing_ok=True)
+
+
+def state_at(log: TableLog, version: int) -> State:
+    """The table at a version. Raises UsageError when it is too old or not reached."""
+    if version < 0:
+        return State()
+    present = log.refresh()
+    if version > present.version:
+        raise UsageError(f"as_of: expected {log.table.name} version up to {present.version}, was {version}")
+    packs = [p for p in _packs(log) if _span(p)[0] <= version]
+    state = State()
+    if packs:
+        state = _replay(packs[-1], version)
+    while state.version < version:
+        commit = log.read_commit(state.version + 1)
+        if commit is None:
+            raise UsageError(f"as_of: expected a version of {log.table.name} that is still kept, was {version}")
+        state.apply(commit)
+    return state
+
+
+def state_when(log: TableLog, moment: datetime) -> State:
+    """The table as it was at a moment; empty before it existed. Raises UsageError before what is kept."""
+    limit = int(moment.timestamp() * 1000)
+    found: int | None = None
+    for version, timestamp in _timeline(log):
+        if timestamp <= limit:
+            found = version
+            break
+    if found is not None:
+        return state_at(log, found)
+    if _oldest_kept(log) > 0:
+        raise UsageError(f"as_of: expected a time at which {log.table.name} is still kept, was {moment.isoformat()}")
+    return State()
+
+
+def recently_removed(log: TableLog, since_ms: int) -> set[str]:
+    """Paths of the files that commits since a moment removed: what versions still kept may need."""
+    paths: set[str] = set()
+    for commit in _loose_commits(log):
+        if commit.timestamp >= since_ms:
+            paths.update(commit.removed)
+    for path in reversed(_packs(log)):
+        _, commits = _read_pack(path)
+        recent = [c for c in commits if c.timestamp >= since_ms]
+        for commit in recent:
+            paths.update(commit.removed)
+        if not recent:
+            break
+    return paths
+
+
+def drop_packs(log: TableLog, before_ms: int) -> None:
+    """Delete packs all of whose commits are older than a moment."""
+    for path in _packs(log):
+        _, commits = _read_pack(path)
+        if not commits or commits[-1].timestamp >= before_ms:
+            return
+        path.unlink(missing_ok=True)
+
+
+def _timeline(log: TableLog) -> Iterator[tuple[int, int]]:
+    """(version, timestamp) of what is kept, newest first."""
+    loose = _loose_commits(log)
+    yield from ((c.version, c.timestamp) for c in reversed(loose))
+    for path in reversed(_packs(log)):
+        _, commits = _read_pack(path)
+        yield from ((c.version, c.timestamp) for c in reversed(commits))
+
+
+def _loose_commits(log: TableLog) -> list[Commit]:
+    last = log.refresh().version
+    found = (log.read_commit(v) for v in range(_oldest_commit(log, last), last + 1))
+    return [c for c in found if c is not None]
+
+
+def _oldest_commit(log: TableLog, newest: int) -> int:
+    version = newest
+    while version > 0 and (log.log_folder / f"{version - 1:020d}.json").exists():
+        version -= 1
+    return version
+
+
+def _oldest_kept(log: TableLog) -> int:
+    packs = _packs(log)
+    return _span(packs[0])[0] if packs else _oldest_commit(log, log.refresh().version)
+
+
+def _write_pack(log: TableLog, first: int, last: int, before: State) -> None:
+    folder = log.folder / "_history"
+    folder.mkdir(exist_ok=True)
+    base = _Base(before.version, before.timestamp, list(before.files.values()))
+    commits = [c for v in range(first, last + 1) if (c := log.read_commit(v)) is not None]
+    data = b"\n".join(map(msgspec.json.encode, (base, *commits)))
+    temporary = folder / f"{first:020d}.tmp"
+    temporary.write_bytes(zstandard.compress(data, 3))
+    sync_path(temporary)
+    temporary.rename(folder / f"{first:020d}-{last:020d}.jsonl.zst")
+    sync_path(folder)
+
+
+def _read_pack(path: Path) -> tuple[_Base, list[Commit]]:
+    head, *rest = zstandard.decompress(path.read_bytes()).splitlines()
+    return msgspec.json.decode(head, type=_Base), [msgspec.json.decode(line, type=Commit) for line in rest]
+
+
+def _replay(path: Path, version: int) -> State:
+    base, commits = _read_pack(path)
+    state = State(base.version, base.timestamp, {f.path: f for f in base.files})
+    for commit in commits:
+        if commit.version <= version:
+            state.apply(commit)
+    return state
+
+
+def _packs(log: TableLog) -> list[Path]:
+    return sorted((log.folder / "_history").glob("*.jsonl.zst"))
+
+
+def _span(path: Path) -> tuple[int, int]:
+    first, _, last = path.name.partition(".")[0].partition("-")
+    return int(first), int(last)
+
+
+def _checkpoint(log: TableLog, version: int) -> Path:
+    return log.log_folder / f"{version:020d}.checkpoint.parquet"

@@ -1,0 +1,116 @@
+"""Reading rows straight from the files of a version: for exports, fingerprints and anything that streams."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime, timedelta
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
+from tickerplant.calendar import NEW_YORK
+from tickerplant.errors import UsageError
+from tickerplant.model import Selection
+from tickerplant.schema import Table
+from tickerplant.stores.lake_files import ROW_GROUP_ROWS, stats_value
+from tickerplant.stores.lake_history import state_at, state_when
+from tickerplant.stores.lake_log import File, TableLog
+
+
+def files_as_of(log: TableLog, as_of: datetime | int | None) -> list[File]:
+    """The files of the newest version, or as they were. Raises UsageError for a naive time or an unknown version."""
+    if as_of is None:
+        return log.files()
+    if isinstance(as_of, bool) or not isinstance(as_of, int | datetime):
+        raise UsageError(f"as_of: expected an aware datetime or a version number, was {as_of!r}")
+    if isinstance(as_of, int):
+        if as_of < 0:
+            raise UsageError(f"as_of: expected a version from 0, was {as_of}")
+        return list(state_at(log, as_of).files.values())
+    if as_of.tzinfo is None:
+        raise UsageError(f"as_of: expected a time with a zone, was {as_of.isoformat()}; do add +00:00")
+    return list(state_when(log, as_of).files.values())
+
+
+def scan(log: TableLog, selection: Selection, as_of: datetime | int | None = None) -> Iterator[pa.RecordBatch]:
+    """Rows of a selection in the table's schema; memory is bounded by a few row groups."""
+    table = log.table
+    files = [f for f in files_as_of(log, as_of) if may_hold(table, f, selection)]
+    if not files:
+        return
+    data = ds.dataset([str(log.folder / f.path) for f in files], schema=table.schema, format="parquet")
+    batches = data.to_batches(
+        columns=table.schema.names,
+        filter=_filter(table, selection),
+        batch_size=ROW_GROUP_ROWS,
+        batch_readahead=2,
+        fragment_readahead=1,
+    )
+    for batch in batches:
+        if batch.num_rows:
+            yield pa.RecordBatch.from_arrays(batch.columns, schema=table.schema)
+
+
+def may_hold(table: Table, file: File, selection: Selection) -> bool:
+    """Whether a file can hold rows of a selection, by its session and statistics."""
+    low, high = _time_bounds(table, file)
+    if selection.end and low and low >= stats_value(selection.end):
+        return False
+    if selection.start and high and high < stats_value(selection.start):
+        return False
+    if file.session and not _session_fits(file.session, selection):
+        return False
+    return "*" in selection.symbols or _symbols_fit(file, selection.symbols)
+
+
+def _time_bounds(table: Table, file: File) -> tuple[str | None, str | None]:
+    low, high = (values.get(table.time or "") for values in (file.stats.min_values, file.stats.max_values))
+    return (str(low) if low else None), (str(high) if high else None)
+
+
+def _session_fits(session: str, selection: Selection) -> bool:
+    start, end = selection.start, selection.end
+    if start and session < start.astimezone(NEW_YORK).date().isoformat():
+        return False
+    return not (end and session > (end - timedelta.resolution).astimezone(NEW_YORK).date().isoformat())
+
+
+def _symbols_fit(file: File, symbols: Sequence[str]) -> bool:
+    low, high = file.stats.min_values.get("symbol"), file.stats.max_values.get("symbol")
+    return not isinstance(low, str) or not isinstance(high, str) or any(low <= s <= high for s in symbols)
+
+
+def _filter(table: Table, selection: Selection) -> pc.Expression | None:
+    terms = []
+    if "*" not in selection.symbols:
+        if "symbol" not in table.schema.names:
+            raise UsageError(f"{table.name}: expected no symbols (the table has none), was {selection.symbols}")
+        terms.append(pc.field("symbol").isin(list(selection.symbols)))
+    name = table.time or ("session" if "session" in table.schema.names else None)
+    for bound, is_start in ((selection.start, True), (selection.end, False)):
+        if bound is None:
+            continue
+        if name is None:
+            raise UsageError(f"{table.name}: expected no start or end (the table has no time), was {bound}")
+        terms.append(_compare(pc.field(name), bound, is_start, is_day=table.time is None))
+    condition = None
+    for term in terms:
+        condition = term if condition is None else condition & term
+    return condition
+
+
+def _compare(column: pc.Expression, bound: datetime, is_start: bool, is_day: bool) -> pc.Expression:
+    value: pa.Scalar = pa.scalar(bound)
+    if is_day:
+        value = pa.scalar(_day(bound, is_start), pa.date32())
+        return column >= value if is_start else column < value
+    value = pa.scalar(bound, pa.timestamp("us", "UTC"))
+    return column >= value if is_start else column < value
+
+
+def _day(bound: datetime, is_start: bool) -> date:
+    """Days of `[start, end)`: those whose New York midnight is in it."""
+    local = bound.astimezone(NEW_YORK)
+    is_midnight = (local.hour, local.minute, local.second, local.microsecond) == (0, 0, 0, 0)
+    return local.date() if is_midnight else local.date() + timedelta(days=1)

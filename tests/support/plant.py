@@ -1,0 +1,134 @@
+"""A plant made of real processes, and ways to hold its log, its lake and a simulator's oracle against each other."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tickerplant.fingerprint import Tally
+from tickerplant.jobs.load import decode_entries
+from tickerplant.logs import open_log
+from tickerplant.model import Counters, Kind, Record, Selection
+from tickerplant.stores import open_store
+from tickerplant.tables import VENDOR_TABLES
+from tickerplant.vendors import vendor
+
+SHARED = Path(__file__).resolve().parents[2].parent / "shared"
+
+
+def tickerplant(*args: str | Path, **options: Any) -> subprocess.Popen[str]:
+    """Start the command line as a process, stdout piped."""
+    command = [sys.executable, "-m", "tickerplant", *map(str, args)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=options.pop("stderr", None), text=True, **options)
+
+
+def run(*args: str | Path, timeout: float = 100, check: bool = True) -> str:
+    """Run the command line to its end and return its stdout."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tickerplant", *map(str, args)], capture_output=True, text=True, timeout=timeout
+    )
+    assert not check or done.returncode == 0, f"{args}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+T = TypeVar("T")
+
+
+def wait_for(condition: Callable[[], T], timeout: float = 30, what: str = "condition") -> T:
+    """Poll until `condition` is truthy and return it."""
+    deadline = time.monotonic() + timeout
+    while not (found := condition()):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what}: expected within {timeout} s")
+        time.sleep(0.02)
+    return found
+
+
+@contextmanager
+def simulator(*args: str | Path, stderr: Any = None) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """A simulator process on a free port; yields its websocket URL."""
+    process = tickerplant("simulate", "--port", "0", *args, stderr=stderr)
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line, "simulate: expected a first line of JSON"
+        yield json.loads(line)["ws"], process
+    finally:
+        stop(process)
+
+
+def stop(process: subprocess.Popen[str], number: signal.Signals = signal.SIGTERM, timeout: float = 30) -> int:
+    """Signal a process and wait for its end."""
+    if process.poll() is None:
+        process.send_signal(number)
+    try:
+        return process.wait(timeout)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        raise
+
+
+def log_records(log_url: Path) -> Iterator[Record]:
+    """Every whole record of a log, all partitions."""
+    log = open_log(str(log_url))
+    for partition in log.partitions():
+        reader = log.reader(partition)
+        while entries := reader.read(1 << 20):
+            yield from (e.item for e in entries if isinstance(e.item, Record))
+        reader.close()
+
+
+def log_tally(log_url: Path) -> tuple[Tally, Counters]:
+    """What the log holds, decoded here and now without any store."""
+    log, tally, counters = open_log(str(log_url)), Tally(), Counters()
+    for partition in log.partitions():
+        reader = log.reader(partition)
+        while entries := reader.read(4 << 20):
+            decoded, _, counted = decode_entries(partition, entries, vendor(partition.partition(".")[0]))
+            counters += counted
+            for batch in decoded.batches:
+                tally.add(batch)
+        reader.close()
+    return tally, counters
+
+
+def store_tally(store_url: Path | str) -> Tally:
+    """What a store holds, by table and symbol."""
+    from tickerplant.model import Batch
+
+    store, tally = open_store(str(store_url), read_only=True), Tally()
+    for table in VENDOR_TABLES:
+        for rows in store.scan(table, Selection((table.name,))):
+            tally.add(Batch(table, rows))
+    store.close()
+    return tally
+
+
+def query(store_url: Path | str, sql: str) -> list[dict[str, Any]]:
+    """Rows of a query over a store."""
+    store = open_store(str(store_url), read_only=True)
+    try:
+        rows: list[dict[str, Any]] = store.query(sql).to_pylist()
+        return rows
+    finally:
+        store.close()
+
+
+def unclosed_connections(records: Iterator[Record]) -> int:
+    """How often a log shows a connection that no `disconnected` record ended before the next one began."""
+    is_open, found = False, 0
+    for record in records:
+        if record.kind is Kind.CONNECTED:
+            found += is_open
+            is_open = True
+        elif record.kind is Kind.DISCONNECTED:
+            is_open = False
+    return found

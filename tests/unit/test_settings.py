@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tickerplant.errors import UsageError
+from tickerplant.model import Secret
+from tickerplant.settings import read_settings
+
+
+def test_defaults_are_safe_offline() -> None:
+    found = read_settings({}, dotenv=None)
+
+    assert (found.log, found.store) == ("./data/log", "./data/lake")
+    assert found.channels == ("quotes", "trades", "bars")
+    assert not found.alpaca_secret
+
+
+def test_the_variables_in_use_today_work_as_they_are() -> None:
+    found = read_settings(
+        {
+            "ALPACA_API_KEY": "AK1",
+            "ALPACA_SECRET_KEY": "hush",
+            "ALPACA_WEBSOCKET_URL": "wss://stream.data.alpaca.markets/v2/sip",
+            "STOCK_SYMBOLS": "AAPL, MSFT,BRK.B,NA,",
+            "LOCAL_OUTPUT_PATH": "/tmp/out/",
+            "BATCH_SIZE": "1000",
+            "BATCH_TIMEOUT_SECONDS": "2.5",
+            "LOG_LEVEL": "DEBUG",
+        },
+        dotenv=None,
+    )
+
+    assert found.alpaca_key == "AK1"
+    assert found.alpaca_secret == Secret("hush")
+    assert found.symbols == ("AAPL", "MSFT", "BRK.B", "NA")
+    assert (found.log, found.store) == ("/tmp/out/log", "/tmp/out/lake")
+    assert (found.batch_size, found.batch_timeout_s, found.log_level) == (1000, 2.5, "debug")
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    env_file = tmp_path / ".env"
+    env_file.write_text("BATCH_SIZE=7\nTICKERPLANT_LOG=/elsewhere\n")
+
+    found = read_settings({"BATCH_SIZE": "9"}, dotenv=env_file)
+
+    assert (found.batch_size, found.log) == (9, "/elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("BATCH_SIZE", "many", "BATCH_SIZE: "),
+        ("BATCH_SIZE", "0", "expected a whole number above 0, was '0'"),
+        ("BATCH_TIMEOUT_SECONDS", "-1", "expected a number above 0"),
+        ("LOG_LEVEL", "loud", "expected debug, info, warning or error, was 'loud'"),
+    ],
+)
+def test_a_wrong_value_names_its_variable(name: str, value: str, expected: str) -> None:
+    with pytest.raises(UsageError, match=name) as caught:
+        read_settings({name: value}, dotenv=None)
+    assert expected in str(caught.value)
+
+
+def test_a_secret_never_shows() -> None:
+    found = read_settings({"ALPACA_SECRET_KEY": "hush"}, dotenv=None)
+
+    assert "hush" not in f"{found} {found!r} {found.alpaca_secret}"
+    assert found.alpaca_secret.reveal() == "hush"
