@@ -6,7 +6,6 @@ Run `python -m benchmarks.bench_decode [messages]`. Each number is the best of t
 from __future__ import annotations
 
 import gc
-import json
 import random
 import sys
 import time
@@ -115,7 +114,7 @@ def _measure(made: Sequence[dict[str, Any]], per_frame: int, packed: bool) -> tu
 
 
 def run(count: int = 200_000) -> dict[str, float]:
-    """Million messages/s by `<encoding> <what> <messages a frame> <step>`."""
+    """Print and return million messages/s by `<encoding> <what> <messages a frame> <step>`."""
     numbers: dict[str, float] = {}
     for label, mixed in (("quotes", False), ("mixed", True)):
         made = messages(count, mixed)
@@ -124,8 +123,10 @@ def run(count: int = 200_000) -> dict[str, float]:
                 steps = _measure(made, per_frame, encoding == "msgpack")
                 for step, number in zip(("parse", "columns", "both"), steps, strict=True):
                     numbers[f"{encoding} {label} {per_frame} {step}"] = number
+                print(f"{encoding:8}{label:7}{per_frame:4} a frame: ", end="")
+                print("parse {:5.2f}  columns {:5.2f}  both {:5.2f}  million messages/s".format(*steps), flush=True)
     return numbers
 
 
 if __name__ == "__main__":
-    print(json.dumps(run(int(sys.argv[1]) if len(sys.argv) > 1 else 200_000), indent=1))
+    run(int(sys.argv[1]) if len(sys.argv) > 1 else 200_000)

@@ -43,12 +43,16 @@ class Session:
 
 @cache
 def _schedule() -> dict[date, tuple[datetime, datetime]]:
+    import warnings
+
     import exchange_calendars
 
-    calendar: Any = exchange_calendars.get_calendar(
-        "XNYS", start=FIRST_SESSION.isoformat(), end=LAST_SESSION.isoformat()
-    )
-    frame = calendar.schedule
+    with warnings.catch_warnings():  # exchange_calendars 4.13 uses what pandas 4 will change
+        warnings.simplefilter("ignore", DeprecationWarning)
+        calendar: Any = exchange_calendars.get_calendar(
+            "XNYS", start=FIRST_SESSION.isoformat(), end=LAST_SESSION.isoformat()
+        )
+        frame = calendar.schedule
     return {
         day.date(): (opened.to_pydatetime().astimezone(UTC), closed.to_pydatetime().astimezone(UTC))
         for day, opened, closed in zip(frame.index, frame["open"], frame["close"], strict=True)

@@ -42,8 +42,9 @@ def command(
     findings = check(settings)
     if connect:
         from tickerplant.jobs.login import check_login
+        from tickerplant.vendors import vendor
 
-        findings.append(check_login(settings))
+        findings.append(check_login(settings, vendor("alpaca")))
     failed = any(f.outcome == "fail" for f in findings)
     if as_json:
         console.print_json({"settings": _values(), "checks": [asdict(f) for f in findings], "ok": not failed})

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 
-from tickerplant.errors import Retryable, TickerplantError
+from tickerplant.errors import Fatal, Retryable, TickerplantError
 from tickerplant.model import Dialogue, Kind, LogWriter
-from tickerplant.net.websocket import Connection, SocketOptions, connect
 from tickerplant.net.watchdog import Alarm
+from tickerplant.net.websocket import Connection, SocketOptions, connect
 
 log = structlog.get_logger()
 
@@ -29,20 +30,19 @@ class End:
 
 
 class Tally:
-    """Counts messages by channel: each channel's marker occurs once in each of its messages."""
+    """Counts messages by channel: each channel's marker occurs once in each of its messages.
 
-    def __init__(self, channels: tuple[str, ...]) -> None:
-        self.messages = dict.fromkeys(channels, 0)
-        self._markers: tuple[tuple[str, bytes], ...] = ()
+    With `counts_lines` the log's writer brings the lines that it wrote, and only frames that the log does not keep as
+    sent are counted one by one.
+    """
 
-    def use(self, markers: Mapping[str, bytes]) -> None:
-        """Count these from now on."""
+    def __init__(self, markers: Mapping[str, bytes]) -> None:
+        self.messages = dict.fromkeys(markers, 0)
+        self.counts_lines = False
         self._markers = tuple(markers.items())
-        for channel in markers:
-            self.messages.setdefault(channel, 0)
 
     def add(self, block: bytes) -> None:
-        """Count the messages of a frame, or of a block of log lines. One thread calls it."""
+        """Count the messages of a frame, or of a block of log lines."""
         for channel, marker in self._markers:
             if found := block.count(marker):
                 self.messages[channel] += found
@@ -75,10 +75,8 @@ class Link:
         self.live: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._traffic = traffic
         self._tally = tally
-        self._writer = writer
         self._append = writer.append
         self._is_control = dialogue.is_control
-        self._counts_blocks = hasattr(writer, "on_chunk")
         self._fast = False
         self._on_live = on_live
         self._socket: Connection | None = None
@@ -103,7 +101,7 @@ class Link:
             self._traffic.frames += 1
             self.last_at = now
             self.has_data = True
-            in_blocks = self._counts_blocks and _is_kept_as_sent(payload)
+            in_blocks = self._tally.counts_lines and _is_kept_as_sent(payload)
             self._fast = self.is_live and in_blocks
             if not in_blocks:
                 self._tally.add(payload)
@@ -122,8 +120,6 @@ class Link:
             self._refused(step.problem)
 
     def _refused(self, problem: TickerplantError) -> None:
-        from tickerplant.errors import Fatal
-
         if isinstance(problem, Retryable | Fatal):
             self.finish(End("failed" if isinstance(problem, Fatal) else "disconnected", str(problem), problem))
         else:
@@ -148,13 +144,12 @@ class Link:
 
     async def open(self, url: str, options: SocketOptions, stamp: Callable[[], int], timeout_s: float) -> None:
         """Connect and talk until everything asked for is acknowledged; raises why it was not."""
-        socket = await connect(
-            url, self.dialogue.headers, self.message, options, stamp=stamp, on_open=self._opened
-        )
+        socket = await connect(url, self.dialogue.headers, self.message, options, stamp=stamp, on_open=self._opened)
         socket.closed.add_done_callback(
             lambda done: self.finish(End("disconnected", str(done.result()), done.result().failure))
         )
-        await asyncio.wait({self.live, self.end}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        either: list[asyncio.Future[Any]] = [self.live, self.end]
+        await asyncio.wait(either, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
         if self.is_live:
             return
         if not self.end.done():

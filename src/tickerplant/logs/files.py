@@ -1,15 +1,17 @@
-"""A log in a folder: `<folder>/<partition>/<segment>.jsonl`, sealed `.jsonl.zst`. `docs/log-format.md` is the format."""
+"""A log in a folder: `<folder>/<partition>/<segment>.jsonl`, sealed `.jsonl.zst`; see `docs/log-format.md`."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+from tickerplant.errors import Fatal, UsageError
 from tickerplant.logs import frames
 from tickerplant.logs.layout import RAW, SEALED, is_partition, list_files, segment_path, vendor_and_feed
-from tickerplant.logs.reader import FilesReader
-from tickerplant.logs.writer import FilesWriter, Options
+from tickerplant.logs.reader import START, FilesReader
+from tickerplant.logs.writer import DEFAULTS, FilesWriter, Options
 from tickerplant.model import Position, Segment
 
 
@@ -18,7 +20,7 @@ class FilesLog:
 
     url: str
 
-    def __init__(self, folder: Path, options: Options = Options()) -> None:
+    def __init__(self, folder: Path, options: Options = DEFAULTS) -> None:
         self.url = str(folder)
         self._folder, self._options = folder, options
 
@@ -28,6 +30,8 @@ class FilesLog:
             names = os.listdir(self._folder)
         except FileNotFoundError:
             return []
+        except NotADirectoryError:
+            raise UsageError(f"log {self.url}: expected a folder, was a file") from None
         return sorted(n for n in names if is_partition(n) and (self._folder / n).is_dir())
 
     def segments(self, partition: str) -> list[Segment]:
@@ -36,17 +40,25 @@ class FilesLog:
         found = (_segment(folder, number) for number in list_files(folder).numbers)
         return [segment for segment in found if segment]
 
-    def reader(self, partition: str, start: Position = Position(0)) -> FilesReader:
+    def reader(self, partition: str, start: Position = START) -> FilesReader:
         """A reader from `start`, which must be a line's start; 0 is the beginning."""
         return FilesReader(self._folder / partition, start)
 
     def writer(self, partition: str, on_chunk: Callable[[bytes], object] | None = None) -> FilesWriter:
-        """Own the partition and append to a new segment. Raises Busy while another process owns it.
+        """Own the partition and append to a new segment. Raises Busy while another process owns it,
+        Fatal when the folder cannot be written to.
 
         `on_chunk` is called in the writing thread with each block of lines once it is on disk.
         """
         vendor_and_feed(partition)
-        return FilesWriter(self._folder / partition, self._options, on_chunk)
+        try:
+            return FilesWriter(self._folder / partition, self._options, on_chunk)
+        except OSError as error:
+            raise Fatal(f"log {self.url}: expected a folder that can be written to, was {error}") from error
+
+
+def _read_at(fd: int, offset: int, size: int) -> bytes:
+    return os.pread(fd, size, offset)
 
 
 def _segment(folder: Path, number: int) -> Segment | None:
@@ -58,7 +70,7 @@ def _segment(folder: Path, number: int) -> Segment | None:
             continue
         try:
             stored = os.fstat(fd).st_size
-            size = stored if form == RAW else frames.total_size(lambda at, n, fd=fd: os.pread(fd, n, at), stored)
+            size = stored if form == RAW else frames.total_size(partial(_read_at, fd), stored)
         finally:
             os.close(fd)
         return Segment(folder.name, number, size, stored, form == SEALED, f"{folder.name}/{path.name}")

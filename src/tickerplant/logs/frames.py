@@ -99,8 +99,8 @@ def index(read_at: ReadAt, stored: int) -> list[Frame]:
     if not heads or heads[0][0] > 0:
         end = heads[0][1].start if heads else _guess(read_at, 0, stored)
         frames += _span(0, end, 0, heads[0][0] if heads else stored)
-    for (at, head), following in zip(heads, [*heads[1:], None], strict=True):
-        next_at, next_start = (following[0], following[1].start) if following else (stored, None)
+    for i, (at, head) in enumerate(heads):
+        next_at, next_start = (heads[i + 1][0], heads[i + 1][1].start) if i + 1 < len(heads) else (stored, None)
         frames += _between(read_at, at, head, next_at, next_start)
     return frames
 
@@ -122,6 +122,12 @@ def _span(start: int, end: int, at: int, next_at: int) -> Iterator[Frame]:
 def _between(read_at: ReadAt, at: int, head: Head, next_at: int, next_start: int | None) -> Iterator[Frame]:
     """The frame of a head, and what lies between it and the next whole head."""
     end, frame_end = head.start + head.size, at + HEAD_BYTES + head.stored
+    if next_start is not None and next_start > end:
+        peeled = _peel(read_at, at, next_at, end, next_start)
+        if peeled:
+            yield from _between(read_at, at, head, peeled.at, peeled.start)
+            yield peeled
+            return
     if frame_end > next_at or end == next_start:
         yield from _span(head.start, end if next_start is None else next_start, at, next_at)
         return
@@ -129,6 +135,23 @@ def _between(read_at: ReadAt, at: int, head: Head, next_at: int, next_start: int
     if next_start is None:
         next_start = end + _guess(read_at, frame_end, next_at) if frame_end < next_at else end
     yield from _span(end, next_start, frame_end, next_at)
+
+
+def _peel(read_at: ReadAt, at: int, next_at: int, start: int, next_start: int) -> Frame | None:
+    """A whole frame without head that ends just before the head at `next_at`; it then ends at `next_start` too."""
+    at = max(at, next_at - 4 * FRAME_BYTES)
+    data = read_at(at, next_at - at)
+    begin = data.rfind(_ZSTD_MAGIC)
+    while begin >= 0:
+        reader = zstandard.ZstdDecompressor().decompressobj()
+        try:
+            size = len(reader.decompress(data[begin:]))
+        except (zstandard.ZstdError, MemoryError):
+            size = 0
+        if size and reader.eof and not reader.unused_data and next_start - size >= start:
+            return Frame(next_start - size, next_start, at + begin, len(data) - begin)
+        begin = data.rfind(_ZSTD_MAGIC, 0, begin)
+    return None
 
 
 def _guess(read_at: ReadAt, at: int, next_at: int) -> int:

@@ -12,6 +12,7 @@ from tickerplant.logs.sources import Chunk, Source, open_source
 from tickerplant.model import Damage, Entry, Kind, Position, Record, position, split_position
 
 READ_BYTES = 2**20
+START = Position(0)
 
 More = Literal["here", "next", "later"]
 """Where a reader goes on: in this segment, in the next one, or here when more has been written."""
@@ -26,7 +27,7 @@ class FilesReader:
 
     position: Position
 
-    def __init__(self, folder: Path, start: Position = Position(0)) -> None:
+    def __init__(self, folder: Path, start: Position = START) -> None:
         self._folder = folder
         self.position = start
         self._segment, self._offset = split_position(start)

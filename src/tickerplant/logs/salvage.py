@@ -1,8 +1,8 @@
 """Find every whole line in bytes that may be damaged. Pure functions and one pure class, no I/O.
 
-A line is whole when its bytes from MARKER to the closing brace match its CRC. What is not part of a whole line is damage.
-Newlines separate lines, but a damaged one hides nothing: MARKER occurs only at the start of a line, so the bytes between
-two newlines are cut at each MARKER and each piece is tried on its own.
+A line is whole when its bytes from MARKER to the closing brace match its CRC. What is not part of a whole line is
+damage. Newlines separate lines, but a damaged one hides nothing: MARKER occurs only at the start of a line, so the
+bytes between two newlines are cut at each MARKER and each piece is tried on its own.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from tickerplant.logs.line import MARKER, MAX_LINE_BYTES
 log = structlog.get_logger()
 
 
-class Stopped(Exception):  # noqa: N818
+class Stopped(Exception):
     """Sealing was told to stop."""
 
 

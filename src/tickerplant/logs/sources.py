@@ -16,8 +16,10 @@ BACK_BYTES = 2**16
 
 
 class Chunk(NamedTuple):
-    """Bytes `[start, end)` of a segment. `final`: no line goes on after them. `lost`: the reason why `data` are not these
-    bytes, but the stored bytes that stood for them and are damaged beyond reading."""
+    """Bytes `[start, end)` of a segment. `final`: no line goes on after them.
+
+    `lost` is the reason why `data` are not these bytes, but the stored ones in their place, damaged beyond reading.
+    """
 
     data: bytes
     start: int

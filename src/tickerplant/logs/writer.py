@@ -14,6 +14,7 @@ from typing import Self
 from tickerplant.errors import Fatal
 from tickerplant.logs.layout import (
     RAW,
+    UNFINISHED,
     list_files,
     make_folder,
     segment_path,
@@ -43,6 +44,9 @@ class Options:
     segment_age_s: float = 3600
 
 
+DEFAULTS = Options()
+
+
 class _Segments:
     """The file being written, and the ones before it that wait for sealing. Used by the writing thread only."""
 
@@ -52,33 +56,32 @@ class _Segments:
         self._next = max(files.numbers, default=-1) + 1
         self._leftovers = sorted(files.raw)
         for number in files.unfinished:
-            segment_path(folder, number, ".jsonl.zst.unfinished").unlink(missing_ok=True)
+            segment_path(folder, number, UNFINISHED).unlink(missing_ok=True)
         self._fd, self._size, self._opened = -1, 0, 0.0
         self.sealer = Sealer(folder)
 
     def write(self, data: bytes) -> None:
         """Write whole lines, in as many segments as the size asks for, and make them durable."""
         while data:
-            age = time.monotonic() - self._opened
-            if self._fd >= 0 and (self._size >= self._options.segment_bytes or age >= self._options.segment_age_s):
+            is_old = time.monotonic() - self._opened >= self._options.segment_age_s
+            if self._fd >= 0 and (is_old or not self._fitting(data)):
                 self._finish()
             if self._fd < 0:
                 self._begin()
-            part = self._part(data)
-            write_all(self._fd, part)
-            self._size += len(part)
-            data = data[len(part) :] if len(part) < len(data) else b""
+            cut = self._fitting(data)
+            write_all(self._fd, data[:cut])
+            self._size += cut
+            data = data[cut:]
         sync_data(self._fd)
         while self._leftovers:
             self.sealer.seal(self._leftovers.pop(0))
 
-    def _part(self, data: bytes) -> bytes:
-        """As many lines as fit the segment, one at least."""
-        room = max(self._options.segment_bytes - self._size, 1)
+    def _fitting(self, data: bytes) -> int:
+        """How many bytes of `data`, in whole lines, fit the segment; in an empty one, one line at least."""
+        room = max(self._options.segment_bytes - self._size, 0)
         if len(data) <= room:
-            return data
-        cut = data.rfind(b"\n", 0, room) + 1 or data.find(b"\n") + 1
-        return data[:cut]
+            return len(data)
+        return data.rfind(b"\n", 0, room) + 1 or (0 if self._size else data.find(b"\n") + 1)
 
     def _begin(self) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
@@ -90,7 +93,7 @@ class _Segments:
         """End the segment. It is sealed once the next one holds lines, so that no reader takes its end for damage."""
         sync_data(self._fd)
         os.close(self._fd)
-        self._fd = -1
+        self._fd, self._size = -1, 0
         self._leftovers.append(self._next)
         self._next += 1
 
@@ -120,7 +123,7 @@ class FilesWriter:
     """The last CONNECTED or DISCONNECTED record found on opening, in the last two segments."""
 
     def __init__(
-        self, folder: Path, options: Options = Options(), on_chunk: Callable[[bytes], object] | None = None
+        self, folder: Path, options: Options = DEFAULTS, on_chunk: Callable[[bytes], object] | None = None
     ) -> None:
         vendor, feed = vendor_and_feed(folder.name)
         make_folder(folder)
@@ -170,8 +173,7 @@ class FilesWriter:
         with self._lock:
             if self._failure is not None or self._is_closing:
                 raise self._refusal()
-            if received_at < self._floor:
-                received_at = self._floor
+            received_at = max(received_at, self._floor)
             line = encode_payload(prefix, received_at, payload)
             self._floor = received_at + STEP_NS
             self._lines.append(line)
@@ -194,7 +196,11 @@ class FilesWriter:
                 self._synced.wait(1.0)
 
     def close(self) -> None:
-        """Sync, seal the segment and release the partition; idempotent. Raises Fatal when records did not reach disk."""
+        """Sync, seal the segment and release the partition; idempotent.
+
+        Raises Fatal when records did not reach the disk. Sealing that takes longer than CLOSE_TIMEOUT_S is left to the
+        next owner.
+        """
         with self._lock:
             if self._is_closed:
                 return

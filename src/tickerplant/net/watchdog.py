@@ -10,7 +10,8 @@ It alarms only in regular hours, only for a channel whose past makes the silence
 
 Everything learned is a list of windows (end, messages, ticks, empty ticks, longest silence): it outlives connections
 and can be saved as JSON. Windows older than half an hour still cover a restart: at a tenth of their rate, since
-minutes of a day differ 2-8 x, and only against silence. A silence that is still running is not learned from.
+minutes of a day differ 2-8 x, and only against silence. A silence that is still running is not learned from. Without
+any windows a subscription to all symbols still alarms when it is wholly silent for a minute.
 
 After an alarm the next one of the channels concerned needs a usual window, or twice the wait of the last (10 s to
 300 s): a market-wide halt is not a reconnect storm. Three half-dead alarms in a row without a usual window make the
@@ -108,6 +109,7 @@ class _Channel:
 
     def restart(self, now: int) -> None:
         self.seen = self.seen_from = now
+        self.is_heard = False
         self.ticks.clear()
         self.held.clear()
         self.begin()
@@ -122,14 +124,18 @@ class _Channel:
         self.count += 1
         self.messages += messages
         if messages:
-            self.longest = max(self.longest, (before - self.seen) / SECOND)
+            self.longest = max(self.longest, self.silence_s(before))
             self.seen_from, self.seen, self.is_heard = before, now, True
         else:
             self.empty += 1
 
     def end(self, now: int) -> Window:
         """The window that ends now; the silence still running counts as long as it is."""
-        return Window(now, self.messages, self.count, self.empty, max(self.longest, (now - self.seen) / SECOND))
+        return Window(now, self.messages, self.count, self.empty, max(self.longest, self.silence_s(now)))
+
+    def silence_s(self, now: int) -> float:
+        """Seconds since the last message; 0 before the first: that silence says nothing of the channel."""
+        return (now - self.seen) / SECOND if self.is_heard else 0.0
 
 
 class Watchdog:
@@ -238,9 +244,9 @@ class Watchdog:
         return self._mute_alarm(channel, now, usual) if silence >= patience else None
 
     def _wholly_mute(self, now: int) -> Alarm | None:
-        """No profile, but a subscription to everything: a minute without anything is enough."""
+        """Whatever was learned, or nothing: of a subscription to everything a minute without anything is enough."""
         firehose = [self._channels[name] for name in self._firehose if name in self._channels]
-        if not firehose or any(c.is_heard or c.windows for c in firehose):
+        if not firehose:
             return None
         silence = now - max(c.seen for c in firehose)
         if silence < self.options.firehose_mute_s * SECOND:
@@ -248,8 +254,10 @@ class Watchdog:
         return self._mute_alarm(firehose[0], now, 1.0)
 
     def _mute_alarm(self, channel: _Channel, now: int, usual: float) -> Alarm:
-        quiet = [c for c in self._channels.values() if now - c.seen >= 2 * SECOND and c.name != ALL]
-        starts = {c.name: c.seen_from for c in quiet if c is channel or self._patience_s(c, now)[0] < math.inf}
+        quiet = [c for c in self._channels.values() if c.name != ALL and now - c.seen >= 2 * SECOND]
+        starts = {c.name: c.seen_from for c in quiet if self._patience_s(c, now)[0] < math.inf}
+        if channel.name != ALL:
+            starts[channel.name] = channel.seen_from
         return Alarm("mute", channel.name, channel.seen_from, starts, usual, 0.0)
 
     def _end_windows(self, now: int) -> list[Alarm]:
@@ -264,7 +272,7 @@ class Watchdog:
         window = channel.end(now)
         channel.begin()
         if not window.messages and self._patience_s(channel, now)[0] < math.inf:
-            channel.held.append(window)
+            channel.held += [window] if channel.is_heard else []
             return None
         channel.windows.extend(channel.held)
         channel.held.clear()
@@ -285,7 +293,9 @@ class Watchdog:
             return None
         found = sum(w.messages for w in windows[-n:])
         least = min(sum(usual[i : i + n]) for i in range(len(usual) - n + 1))
-        if typical * n < o.half_dead_expected or found > min(o.half_dead_share * typical * n, least * o.half_dead_of_least):
+        if typical * n < o.half_dead_expected or found > min(
+            o.half_dead_share * typical * n, least * o.half_dead_of_least
+        ):
             return None
         for _ in range(n):
             channel.windows.pop()

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 OnMessage = Callable[[bytes, int], None]
 """Takes a whole message and its receipt in ns UTC; must not block. An exception ends the connection."""
 
-_CLOCK_STEP_NS = 1_000_000_000
-
 
 @dataclass(frozen=True)
 class SocketOptions:
@@ -53,19 +51,19 @@ class Closed:
         return f"{text} {self.reason[:120]}" if self.reason else text
 
 
-def receipts(clock: Callable[[], int] = time_ns) -> Callable[[], int]:
-    """A clock (ns) whose microseconds differ from call to call, so that receipt alone is the order of arrival.
+def receipts(clock: Callable[[], int] = time_ns, after: int | None = None) -> Callable[[], int]:
+    """A clock (ns) that grows by at least a microsecond from call to call: receipt alone is the order of arrival.
 
-    A reading not after the last one is moved on by 1 us; a clock set back by more than a second is believed.
+    `after` is the last receipt of an earlier owner of the log. A clock that was set back stands still, a microsecond a
+    call, until it has caught up: order is worth more than the seconds.
     """
-    last = -_CLOCK_STEP_NS
+    least = 0 if after is None else after + 1000
 
     def stamp() -> int:
-        nonlocal last
+        nonlocal least
         now = clock()
-        if now < last + 1000 and now > last - _CLOCK_STEP_NS:
-            now = last + 1000
-        last = now
+        now = max(now, least)
+        least = now + 1000
         return now
 
     return stamp

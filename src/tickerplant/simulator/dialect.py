@@ -18,10 +18,14 @@ class Reply(Protocol):
     """Frames to send in order, and whether to close then."""
 
     @property
-    def frames(self) -> tuple[bytes, ...]: ...
+    def frames(self) -> tuple[bytes, ...]:
+        """Sent in order."""
+        ...
 
     @property
-    def close(self) -> bool: ...
+    def close(self) -> bool:
+        """Whether the connection ends then."""
+        ...
 
 
 class Connection(Protocol):
@@ -32,43 +36,67 @@ class Connection(Protocol):
     version: int
 
     @property
-    def is_subscribed(self) -> bool: ...
+    def is_subscribed(self) -> bool:
+        """Whether anything is subscribed."""
+        ...
 
-    def opened(self) -> Reply: ...
+    def opened(self) -> Reply:
+        """The greeting."""
+        ...
 
-    def receive(self, message: bytes) -> Reply: ...
+    def receive(self, message: bytes) -> Reply:
+        """Take one whole client message."""
+        ...
 
-    def timed_out(self) -> Reply: ...
+    def timed_out(self) -> Reply:
+        """The client did not authenticate in time."""
+        ...
 
-    def error(self, code: int, close: bool = False) -> Reply: ...
+    def error(self, code: int, close: bool = False) -> Reply:
+        """An error of the vendor's table."""
+        ...
 
-    def symbols(self, channel: str) -> frozenset[str] | None: ...
+    def symbols(self, channel: str) -> frozenset[str] | None:
+        """Symbols subscribed on a vendor channel; None is all."""
+        ...
 
 
 class Channel(Protocol):
     """A message type: the vendor's channel, ours, and the table of its rows."""
 
     @property
-    def vendor_name(self) -> str: ...
+    def vendor_name(self) -> str:
+        """The vendor's name in subscriptions."""
+        ...
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Ours."""
+        ...
 
     @property
-    def table(self) -> str: ...
+    def table(self) -> str:
+        """The table of its rows."""
+        ...
 
     @property
-    def type(self) -> str: ...
+    def type(self) -> str:
+        """The tag of its messages."""
+        ...
 
 
 class Rendered(Protocol):
     """Messages and their channel codes."""
 
     @property
-    def messages(self) -> list[bytes]: ...
+    def messages(self) -> list[bytes]:
+        """One a row."""
+        ...
 
     @property
-    def channels(self) -> npt.NDArray[Any]: ...
+    def channels(self) -> npt.NDArray[Any]:
+        """A channel code for each message."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -74,9 +74,13 @@ class Accounts:
         self._sums = {}
 
 
+_COUNTED = ("messages", "frames", "control", "garbled", "unknown", "duplicates")
+_SHOWN = ("feed", "connected_ns", "closed_ns", "close_reason", *_COUNTED)
+
+
 @dataclass
 class Sent:
-    """What one connection was sent."""
+    """What one connection was sent. `messages` are rows, with duplicates; garbled and unknown ones are beside them."""
 
     accounts: Accounts
     feed: str
@@ -93,17 +97,16 @@ class Sent:
     def data(self, part: Slice, chosen: Ints, frames: int) -> None:
         """Count messages that were handed to the kernel in so many frames."""
         codes = part.channels[chosen]
-        self.unknown += int((codes == UNKNOWN).sum())
-        self.garbled += int((codes == GARBLED).sum())
-        self.messages += len(chosen)
+        unknown, garbled = int((codes == UNKNOWN).sum()), int((codes == GARBLED).sum())
+        self.unknown += unknown
+        self.garbled += garbled
+        self.messages += len(chosen) - unknown - garbled
         self.frames += frames
         self.accounts.add(part, chosen)
 
     def as_json(self) -> dict[str, Any]:
         """The connection's entry of the oracle."""
-        names = ("feed", "connected_ns", "closed_ns", "close_reason", "messages", "frames", "control")
-        names += ("garbled", "unknown", "duplicates")
-        return {n: getattr(self, n) for n in names} | {"tables": self.accounts.tally().as_json()}
+        return {name: getattr(self, name) for name in _SHOWN} | {"tables": self.accounts.tally().as_json()}
 
 
 @dataclass
@@ -148,11 +151,11 @@ class Ledger:
         for sent in self._open:
             _merge(total, sent.accounts.tally())
             connections.append(sent.as_json())
-        sums = {k: sum(c[k] for c in connections) for k in ("messages", "frames", "control")}
+        sums = {name: sum(c[name] for c in connections) for name in _COUNTED}
         return {
             "complete": self.is_complete,
-            "sent": sums,
-            **{k: sum(c[k] for c in connections) for k in ("garbled", "unknown", "duplicates")},
+            "sent": {name: sums[name] for name in ("messages", "frames", "control")},
+            **{name: sums[name] for name in ("garbled", "unknown", "duplicates")},
             "missed": dict(sorted(self.missed.items())),
             "tables": total.as_json(),
             "connections": connections,

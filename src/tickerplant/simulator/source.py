@@ -150,5 +150,3 @@ def from_reader(reference: str, path: Path, dialect: Dialect | None = None) -> S
     return Source(
         from_batches(read(path), dialect or Dialect()), {"kind": "recorded", "reader": reference, "path": str(path)}
     )
-
-

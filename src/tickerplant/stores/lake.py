@@ -184,7 +184,9 @@ def _by_table(batches: Sequence[Batch]) -> list[tuple[Table, pa.Table]]:
         if table.name == POSITIONS.name:
             raise ValueError("write: expected no batch of positions; the store writes them")
         grouped[table.name].append(table.check(rows))
-    merged = [(TABLES[n], pa.Table.from_batches(grouped[n]).combine_chunks()) for n in sorted(grouped, key=_ORDER.get)]
+    merged = [
+        (TABLES[n], pa.Table.from_batches(grouped[n]).combine_chunks()) for n in sorted(grouped, key=_ORDER.__getitem__)
+    ]
     return [(table, rows) for table, rows in merged if rows.num_rows]
 
 

@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tickerplant.calendar import session_dates
+from tickerplant.calendar import UTC, session_dates
 from tickerplant.schema import Table
-from tickerplant.stores.lake_log import File, Stats, Value, sync_path
+from tickerplant.stores.lake_log import File, Stats, sync_path
 from tickerplant.stores.lake_schema import SESSION, is_partitioned, writer_options
 
 ROW_GROUP_ROWS = 131_072
@@ -30,7 +30,9 @@ _BOUNDED = ("symbol", "ts", "received_at")
 class DataFile:
     """One new file: `write` rows, then `close` for what to commit. Leaving `with` on an error deletes it."""
 
-    def __init__(self, folder: Path, table: Table, session: str | None, *, prefix: str = "part", level: int = 1) -> None:
+    def __init__(
+        self, folder: Path, table: Table, session: str | None, *, prefix: str = "part", level: int = 1
+    ) -> None:
         name = f"{prefix}-{time.time_ns() // 1000:016d}-{uuid4().hex[:12]}.parquet"
         self._relative = f"{SESSION}={session}/{name}" if session else name
         self.path = folder / self._relative
@@ -61,6 +63,11 @@ class DataFile:
         stats = Stats(self.rows, low, high)
         return File(self._relative, self.path.stat().st_size, self._session, stats)
 
+    def discard(self) -> None:
+        """Delete what was written."""
+        self._writer.close()
+        self.path.unlink(missing_ok=True)
+
     def __enter__(self) -> Self:
         return self
 
@@ -68,8 +75,7 @@ class DataFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is not None:
-            self._writer.close()
-            self.path.unlink(missing_ok=True)
+            self.discard()
 
 
 def bounds(rows: pa.Table, names: Iterable[str]) -> Bounds:
@@ -117,5 +123,5 @@ def read_groups(folder: Path, table: Table, files: Sequence[File]) -> Iterator[p
 def stats_value(bound: Any) -> Any:
     """A value as the statistics of a file hold it: times as text of microseconds, UTC."""
     if isinstance(bound, datetime):
-        return bound.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+        return bound.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
     return bound if isinstance(bound, str | int | float) else str(bound)

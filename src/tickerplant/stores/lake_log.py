@@ -50,7 +50,7 @@ class Stats(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class File(msgspec.Struct, frozen=True):
-    """A data file of a table. `path` is relative to the table's folder, `session` an ISO date, None if unpartitioned."""
+    """A data file; `path` is relative to the table's folder, `session` an ISO date or None (not partitioned)."""
 
     path: str
     size: int
@@ -154,6 +154,7 @@ class TableLog:
         self.state = State()
         self._lock_path = root / "_leases" / f"{table.name}.commit"
         self._mutex = threading.RLock()
+        self._is_locked = False
 
     def refresh(self) -> State:
         """Read the commits made since; O(new commits). Raises Fatal for a table this version cannot handle."""
@@ -201,14 +202,19 @@ class TableLog:
 
     @contextmanager
     def exclusive(self) -> Iterator[State]:
-        """The newest state, while no other process commits through this class. Short sections only."""
-        self._lock_path.parent.mkdir(parents=True, exist_ok=True)
+        """The newest state, while no other process commits through this class; reentrant, for short sections."""
         with self._mutex:
+            if self._is_locked:
+                yield self.state
+                return
+            self._lock_path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(self._lock_path, os.O_RDWR | os.O_CREAT, 0o644)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
+                self._is_locked = True
                 yield self.refresh()
             finally:
+                self._is_locked = False
                 os.close(descriptor)
 
     def commit(
@@ -222,7 +228,8 @@ class TableLog:
         """Add and remove files in one version, durably.
 
         `transaction` is (application, its version expected now, its version then). Raises Moved, and changes nothing,
-        when the application's version is another one or a removed file is no longer there. A checkpoint follows when due.
+        when the application's version is another one or a removed file is no longer there. A checkpoint follows when
+        due.
         """
         with self.exclusive() as state:
             while True:

@@ -40,7 +40,8 @@ class Merging:
         return []
 
     def _up_to_target(self, files: Sequence[File]) -> list[File]:
-        chosen, total = [], 0
+        chosen: list[File] = []
+        total = 0
         for file in files:
             total += file.size
             if len(chosen) > 1 and total > self.target_bytes:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Iterator, Sequence
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -82,35 +84,29 @@ def _symbols_fit(file: File, symbols: Sequence[str]) -> bool:
 
 
 def _filter(table: Table, selection: Selection) -> pc.Expression | None:
-    terms = []
+    terms = list(_time_terms(table, selection))
     if "*" not in selection.symbols:
         if "symbol" not in table.schema.names:
             raise UsageError(f"{table.name}: expected no symbols (the table has none), was {selection.symbols}")
         terms.append(pc.field("symbol").isin(list(selection.symbols)))
-    name = table.time or ("session" if "session" in table.schema.names else None)
-    for bound, is_start in ((selection.start, True), (selection.end, False)):
-        if bound is None:
-            continue
-        if name is None:
-            raise UsageError(f"{table.name}: expected no start or end (the table has no time), was {bound}")
-        terms.append(_compare(pc.field(name), bound, is_start, is_day=table.time is None))
-    condition = None
-    for term in terms:
-        condition = term if condition is None else condition & term
-    return condition
+    return functools.reduce(operator.and_, terms) if terms else None
 
 
-def _compare(column: pc.Expression, bound: datetime, is_start: bool, is_day: bool) -> pc.Expression:
-    value: pa.Scalar = pa.scalar(bound)
-    if is_day:
-        value = pa.scalar(_day(bound, is_start), pa.date32())
-        return column >= value if is_start else column < value
-    value = pa.scalar(bound, pa.timestamp("us", "UTC"))
-    return column >= value if is_start else column < value
+def _time_terms(table: Table, selection: Selection) -> Iterator[pc.Expression]:
+    is_day = table.time is None
+    name = table.time or "session"
+    if (selection.start or selection.end) and name not in table.schema.names:
+        raise UsageError(f"{table.name}: expected no start or end (the table has no time), was {selection}")
+    if selection.start:
+        yield pc.field(name) >= _bound(selection.start, is_day)
+    if selection.end:
+        yield pc.field(name) < _bound(selection.end, is_day)
 
 
-def _day(bound: datetime, is_start: bool) -> date:
-    """Days of `[start, end)`: those whose New York midnight is in it."""
-    local = bound.astimezone(NEW_YORK)
+def _bound(at: datetime, is_day: bool) -> pa.Scalar:
+    """A bound in the column's type. A day belongs to `[start, end)` when its New York midnight does."""
+    if not is_day:
+        return pa.scalar(at, pa.timestamp("us", "UTC"))
+    local = at.astimezone(NEW_YORK)
     is_midnight = (local.hour, local.minute, local.second, local.microsecond) == (0, 0, 0, 0)
-    return local.date() if is_midnight else local.date() + timedelta(days=1)
+    return pa.scalar(local.date() if is_midnight else local.date() + timedelta(days=1), pa.date32())

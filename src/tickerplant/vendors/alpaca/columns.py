@@ -47,6 +47,9 @@ from tickerplant.vendors.alpaca.messages import (
 from tickerplant.vendors.alpaca.parse import Chunk, parts_of, rejected
 from tickerplant.vendors.alpaca.times import Stamps, nanoseconds
 
+_HOUR = 3_600_000_000
+"""Microseconds. Daily bars are stamped 00:00 New York, but Alpaca prints 04:00Z in winter too, an hour early."""
+
 _Columns = list[pa.Array]
 
 
@@ -59,14 +62,19 @@ class Converted(NamedTuple):
 
 
 class _Arrival(NamedTuple):
-    """Where each row of a chunk came from: frame, receipt (microseconds UTC), place in the frame."""
+    """Where each row of a chunk came from: frame, receipt (microseconds UTC), place in the frame.
 
+    `vendor` and `feed` are those of each frame, or a single one when all frames share it.
+    """
+
+    vendor: list[str]
+    feed: list[str]
     frame: npt.NDArray[np.int64]
     received_at: Stamps
     seq: npt.NDArray[np.int32]
 
     def take(self, rows: npt.NDArray[Any]) -> _Arrival:
-        return _Arrival(self.frame[rows], self.received_at[rows], self.seq[rows])
+        return _Arrival(self.vendor, self.feed, self.frame[rows], self.received_at[rows], self.seq[rows])
 
 
 def columns(chunk: Chunk) -> Converted:
@@ -74,6 +82,8 @@ def columns(chunk: Chunk) -> Converted:
     batches: list[Batch] = []
     rejects = list(chunk.rejects)
     control = 0
+    if not chunk.messages:
+        return Converted(batches, rejects, control)
     arrival = _arrival(chunk)
     for kind, messages, rows in _by_table(chunk.messages):
         if kind == _CONTROL:
@@ -87,19 +97,26 @@ def columns(chunk: Chunk) -> Converted:
             keep = np.delete(np.arange(len(messages)), bad)
             messages, stamps, came = [messages[i] for i in keep], stamps[keep], came.take(keep)
         if messages:
-            batches.append(_batch(kind, messages, stamps, chunk, came))
+            batches.append(_batch(kind, messages, stamps, came))
     return Converted(batches, rejects, control)
 
 
 def _arrival(chunk: Chunk) -> _Arrival:
     counts = np.array(chunk.counts, np.int64)
-    received = np.array([entry[2].received_at for entry in chunk.frames], np.int64) // 1000
+    records = [entry[2] for entry in chunk.frames]
+    received = np.array([record.received_at for record in records], np.int64) // 1000
     frame = np.repeat(np.arange(len(counts)), counts)
     first = np.cumsum(counts) - counts
     seq = (np.arange(len(frame)) - first[frame]).astype(np.int32)
     for row, places in chunk.odd:
         seq[row : row + len(places)] = places
-    return _Arrival(frame, received[frame], seq)
+    vendor, feed = [record.vendor for record in records], [record.feed for record in records]
+    return _Arrival(_shared(vendor), _shared(feed), frame, received[frame], seq)
+
+
+def _shared(values: list[str]) -> list[str]:
+    """`values`, or the first alone when all are equal."""
+    return values[:1] if values.count(values[0]) == len(values) else values
 
 
 def _by_table(messages: list[Any]) -> Iterator[tuple[int, list[Any], npt.NDArray[np.int64] | None]]:
@@ -114,30 +131,30 @@ def _by_table(messages: list[Any]) -> Iterator[tuple[int, list[Any], npt.NDArray
         yield kind, list(compress(messages, found.tobytes())), np.flatnonzero(found)
 
 
-def _batch(kind: int, messages: list[Any], stamps: Stamps, chunk: Chunk, came: _Arrival) -> Batch:
+def _batch(kind: int, messages: list[Any], stamps: Stamps, came: _Arrival) -> Batch:
     table, convert = _TABLES[kind]
     micros = stamps // 1000
     ts = pa.array(micros).view(TIMESTAMP)
     time = [ts, pa.array((stamps - micros * 1000).astype(np.int16))]
     if table is DAILY_BARS:
-        time = [session_dates(ts)]
+        time = [session_dates(pa.array(micros + _HOUR).view(TIMESTAMP))]
     arrays = [
         pa.array([m.symbol for m in messages], pa.string()),
         *time,
         *convert(messages),
-        _of_frame([entry[2].vendor for entry in chunk.frames], came),
-        _of_frame([entry[2].feed for entry in chunk.frames], came),
+        _of_frame(came.vendor, came.frame),
+        _of_frame(came.feed, came.frame),
         pa.array(came.received_at).view(TIMESTAMP),
         pa.array(came.seq),
     ]
     return Batch(table, pa.RecordBatch.from_arrays(arrays, schema=table.schema))
 
 
-def _of_frame(values: list[str], came: _Arrival) -> pa.Array:
-    """A value of each row's frame; nearly always one and the same."""
-    if len(set(values)) == 1:
-        return pa.repeat(pa.scalar(values[0], pa.string()), len(came.frame))
-    return pa.array(values, pa.string()).take(pa.array(came.frame))
+def _of_frame(values: list[str], frame: npt.NDArray[np.int64]) -> pa.Array:
+    """The value of each row's frame; nearly always one and the same."""
+    if len(values) == 1:
+        return pa.repeat(pa.scalar(values[0], pa.string()), len(frame))
+    return pa.array(values, pa.string()).take(pa.array(frame))
 
 
 def _without_time(chunk: Chunk, table: Table, came: _Arrival, row: int) -> Reject:

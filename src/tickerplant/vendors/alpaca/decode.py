@@ -26,7 +26,7 @@ def decode(entries: Sequence[Entry]) -> Decoded:
             batches += converted.batches
             rejects += converted.rejects
             control += converted.control
-    return Decoded(tuple(batches), tuple(rejects), control)
+    return Decoded(tuple(batches), tuple(sorted(rejects, key=lambda r: (r.start, r.item))), control)
 
 
 @contextmanager

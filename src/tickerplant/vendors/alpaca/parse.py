@@ -126,7 +126,7 @@ def _salvage(chunk: Chunk, entry: Entry) -> list[Any]:
     try:
         parts = parts_of(chunk.encoding, entry.item.payload)
     except UNREADABLE as error:
-        chunk.rejects.append(rejected(entry, -1, None, f"alpaca: expected a frame of messages, was {_said(error)}"))
+        chunk.rejects.append(rejected(entry, -1, None, f"alpaca: expected a frame of messages: {_said(error)}"))
         return []
     good: list[Any] = []
     places: list[int] = []
@@ -146,8 +146,11 @@ def parts_of(encoding: Encoding, payload: bytes) -> list[Raw]:
     """The messages of a frame, undecoded; a bare map counts as a frame of one."""
     try:
         return encoding.split(payload)
-    except UNREADABLE:
-        encoding.fields(Raw(payload))
+    except UNREADABLE as error:
+        try:
+            encoding.fields(Raw(payload))
+        except UNREADABLE:
+            raise error from None
         return [Raw(payload)]
 
 

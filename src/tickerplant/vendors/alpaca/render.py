@@ -256,7 +256,7 @@ def _timestamp(text: str) -> msgspec.msgpack.Ext:
 
 
 def _rfc3339(raw: bytes) -> str:
-    """A timestamp extension (`d6`, `d7` or `c7 0c`, then the type -1) as text; msgspec itself would drop nanoseconds."""
+    """A timestamp extension (`d6`, `d7` or `c7 0c`, then the type -1) as text; msgspec would drop nanoseconds."""
     data = raw[3:] if raw[0] == 0xC7 else raw[2:]
     if len(data) == 8:
         both = int.from_bytes(data, "big")
@@ -292,9 +292,13 @@ def frame(messages: Sequence[bytes], is_binary: bool) -> bytes:
     """One frame's payload: an array of messages, each already in the frame's encoding."""
     if not is_binary:
         return b"[" + b",".join(messages) + b"]"
-    count = len(messages)
-    head = bytes([0x90 | count]) if count < 16 else b"\xdc" + count.to_bytes(2, "big")
-    return (head if count < 65536 else b"\xdd" + count.to_bytes(4, "big")) + b"".join(messages)
+    return _array_head(len(messages)) + b"".join(messages)
+
+
+def _array_head(count: int) -> bytes:
+    if count < 16:
+        return bytes([0x90 | count])
+    return b"\xdc" + count.to_bytes(2, "big") if count < 65536 else b"\xdd" + count.to_bytes(4, "big")
 
 
 def split(payload: bytes) -> list[bytes]:

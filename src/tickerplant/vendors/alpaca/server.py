@@ -40,7 +40,7 @@ _SYMBOL = re.compile(r"\*|[A-Za-z0-9][A-Za-z0-9._/-]{0,31}")
 
 @dataclass(frozen=True)
 class Account:
-    """Whom the server lets in. Without `key` any key and secret will do. `symbols` is the plan's symbol limit."""
+    """Whom the server lets in. Without `key` any key and secret will do, even empty ones. `symbols` is the plan's symbol limit."""
 
     key: str | None = None
     secret: Secret | None = None
@@ -49,8 +49,6 @@ class Account:
 
     def admits(self, key: str, secret: str) -> bool:
         """Whether these are the credentials asked for."""
-        if not key or not secret:
-            return False
         wanted = self.secret.reveal() if self.secret else None
         return (self.key in (None, key)) and (wanted in (None, secret))
 

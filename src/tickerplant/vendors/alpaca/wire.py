@@ -146,10 +146,6 @@ class AlpacaDialogue:
                 self._take(message, sent, problems)
         return Step(tuple(sent), self._live, min(problems, key=refusals.severity, default=None))
 
-    def handshake_problem(self, status: int, retry_after: float | None = None) -> TickerplantError:
-        """The problem that an HTTP status other than 101 names; `retry_after` is the answer's header, in seconds."""
-        return handshake_problem(status, retry_after)
-
     def _take(self, message: _Control, sent: list[bytes], problems: list[TickerplantError]) -> None:
         if message.type == "success" and message.msg == "connected" and self._owes_auth:
             self._owes_auth = False
@@ -231,6 +227,10 @@ def _headers(credentials: Credentials, encoding: Encoding, auth: Auth) -> dict[s
 
 
 def _markers(channels: tuple[str, ...], encoding: Encoding) -> dict[str, bytes]:
-    """`T` and its value as they stand in every message of a channel, without blanks as the vendor sends them."""
+    """`T` and its value as they stand in every message of a channel, without blanks as the vendor sends them.
+
+    In msgpack a value "T" (the symbol, a condition) before a key of that letter looks the same: there it is a close
+    count, never below the right one.
+    """
     shape = '"T":"{}"' if encoding == "json" else "\u00a1T\u00a1{}"
     return {name: shape.format(CHANNELS[name].message_type).encode("latin-1") for name in channels}

@@ -1,0 +1,114 @@
+"""`tickerplant simulate`: a vendor on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from datetime import date, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tickerplant.cli import console
+from tickerplant.errors import UsageError
+from tickerplant.model import Secret
+
+
+def command(
+    seed: Annotated[int, typer.Option(help="Seed of the made-up market; the same seed gives the same messages.")] = 7,
+    symbols: Annotated[int, typer.Option(help="Symbols in the made-up market.", min=1)] = 200,
+    minutes: Annotated[int, typer.Option(help="Minutes from the open, 09:30 New York; 390 is a whole day.", min=1)] = 5,
+    session: Annotated[datetime, typer.Option(help="Trading day of the made-up market.", formats=["%Y-%m-%d"])] = (
+        datetime(2025, 11, 20)  # noqa: DTZ001
+    ),
+    rate: Annotated[
+        float | None, typer.Option(help="Quotes and trades a second of market time in the day's mean; 3 a symbol.")
+    ] = None,
+    log: Annotated[Path | None, typer.Option(help="Replay the frames of this log instead.")] = None,
+    partition: Annotated[str | None, typer.Option(help="Partition of the log, when it has several.")] = None,
+    source: Annotated[
+        str | None, typer.Option(help="Play rows that module:function yields for --path: lists of batches in order.")
+    ] = None,
+    path: Annotated[Path | None, typer.Option(help="What --source reads.")] = None,
+    speed: Annotated[float, typer.Option(help="Market seconds a second; 0 as fast as the client takes it.", min=0)] = 1,
+    frame: Annotated[int, typer.Option(help="Messages in a frame at most.", min=1)] = 20,
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 is any free one.")] = 0,
+    oracle: Annotated[Path | None, typer.Option(help="File that says what was sent; rewritten each second.")] = None,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="KIND@WHEN[:DURATION], repeatable: disconnect@3.5s:2s, garbled@5000m. KIND: disconnect, mute, "
+            "slow_rate, half_dead, garbled, duplicate, unknown, 406, 407, 429, slow."
+        ),
+    ] = None,
+    faults_seed: Annotated[int | None, typer.Option(help="Random faults from this seed, ten seconds apart.")] = None,
+    clients: Annotated[int, typer.Option(help="Subscribed clients that the market waits for.", min=1)] = 1,
+    connections: Annotated[int | None, typer.Option(help="Connections at once; one more gets error 406.")] = None,
+    symbol_limit: Annotated[int | None, typer.Option(help="Symbols of the plan; more get error 405.")] = None,
+    key: Annotated[str | None, typer.Option(help="Key that clients must send; any by default.")] = None,
+    secret: Annotated[str | None, typer.Option(help="Secret that clients must send.", envvar="SIMULATE_SECRET")] = None,
+    linger: Annotated[float, typer.Option(help="Seconds without a client before it ends, after the market.")] = 5.0,
+) -> None:
+    """Serve a made-up market, a log or recorded rows in Alpaca's protocol on 127.0.0.1, with faults on demand.
+
+    The first line on stdout is JSON with the websocket's address. The market begins when a client has subscribed.
+    """
+    from tickerplant.simulator.faults import parse
+    from tickerplant.simulator.server import Options
+
+    options = Options(
+        port=port,
+        speed=speed,
+        per_frame=frame,
+        clients=clients,
+        connections=connections,
+        symbol_limit=symbol_limit,
+        key=key,
+        secret=Secret(secret) if secret else None,
+        faults=tuple(parse(text) for text in fault or ()),
+        faults_seed=faults_seed,
+        linger_s=linger,
+        oracle=oracle,
+    )
+    chosen = _source(log, partition, source, path, (seed, symbols, minutes, session.date(), rate))
+    _serve(chosen, options)
+
+
+def _source(
+    log: Path | None, partition: str | None, reader: str | None, path: Path | None, market: tuple[Any, ...]
+) -> Any:
+    if log is not None and reader is not None:
+        raise UsageError("simulate: expected --log or --source, were both")
+    if log is not None:
+        from tickerplant.logs import open_log
+        from tickerplant.simulator.replay import from_log
+
+        return from_log(open_log(str(log)), partition)
+    if reader is not None:
+        from tickerplant.simulator.source import from_reader
+
+        if path is None:
+            raise UsageError("simulate: expected --path with --source, was none")
+        return from_reader(reader, path)
+    return _seeded(*market)
+
+
+def _seeded(seed: int, symbols: int, minutes: int, session: date, rate: float | None) -> Any:
+    from tickerplant.simulator.market import Market, seeded
+
+    return seeded(Market(seed, symbols, minutes, session, rate))
+
+
+def _serve(source: Any, options: Any) -> None:
+    import uvloop
+
+    from tickerplant.simulator.server import simulate
+
+    async def serve() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await simulate(source, options, ready=console.print_json, stop=stop)
+
+    uvloop.run(serve())

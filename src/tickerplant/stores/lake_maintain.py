@@ -1,0 +1,181 @@
+"""Finished sessions rewritten for reading, and files no version needs any more deleted."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import pyarrow as pa
+import structlog
+
+from tickerplant.errors import Fatal
+from tickerplant.fingerprint import Tally
+from tickerplant.model import Batch, Maintained
+from tickerplant.schema import Table, quoted
+from tickerplant.stores.lake_files import ROW_GROUP_ROWS, DataFile, read_groups
+from tickerplant.stores.lake_history import drop_packs, pack, recently_removed
+from tickerplant.stores.lake_log import File, Moved, TableLog
+from tickerplant.stores.lake_schema import is_partitioned, order
+
+log = structlog.get_logger()
+
+FILE_ROWS = 4 << 20
+MEMORY_LIMIT = "1GB"
+_ATTEMPTS = 5
+_LEVEL = 3
+_UNCOMMITTED_S = 24 * 3600.0
+
+
+def maintain_table(table_log: TableLog, before: date, keep: timedelta) -> Iterator[Maintained]:
+    """Sort the pending sessions of a table, then delete what was replaced more than `keep` ago."""
+    for session in pending(table_log, before):
+        done = _sort_with_retries(table_log, session)
+        if done:
+            yield done
+    if table_log.state.version >= 0:
+        pack(table_log)
+        vacuum(table_log, keep)
+
+
+def pending(table_log: TableLog, before: date) -> list[str]:
+    """Sessions before a day that hold rows not sorted yet."""
+    if not is_partitioned(table_log.table):
+        return []
+    loose = {f.session for f in table_log.files() if f.session and not f.is_sorted}
+    return sorted(day for day in loose if day < before.isoformat())
+
+
+def vacuum(table_log: TableLog, keep: timedelta) -> int:
+    """Delete data files that neither the newest version nor one of the last `keep` needs; returns how many.
+
+    A file that no commit names may belong to a writer that has not committed yet: it stays for a day at least.
+    """
+    now = time.time()
+    cutoff = now - keep.total_seconds()
+    needed = recently_removed(table_log, int(cutoff * 1000))
+    named = recently_removed(table_log, 0)
+    needed |= {f.path for f in table_log.files()}
+    count = 0
+    for path in table_log.folder.rglob("*.parquet"):
+        relative = path.relative_to(table_log.folder).as_posix()
+        if relative.startswith("_") or relative in needed:
+            continue
+        if relative in named or path.stat().st_mtime < min(cutoff, now - _UNCOMMITTED_S):
+            path.unlink(missing_ok=True)
+            count += 1
+    drop_packs(table_log, int(cutoff * 1000))
+    return count
+
+
+def _sort_with_retries(table_log: TableLog, session: str) -> Maintained | None:
+    for _ in range(_ATTEMPTS):
+        try:
+            return sort_session(table_log, session)
+        except Moved as moved:
+            log.info("maintain_again", table=table_log.table.name, session=session, reason=str(moved))
+    log.warning("maintain_later", table=table_log.table.name, session=session, attempts=_ATTEMPTS)
+    return None
+
+
+def sort_session(table_log: TableLog, session: str) -> Maintained:
+    """Replace the files of a session by sorted ones in one commit.
+
+    Rows that a loader adds meanwhile stay in files of their own and make the session pending again. Raises Fatal when
+    the new files do not hold exactly the old rows, Moved when an old file was merged meanwhile; nothing changes then.
+    """
+    table, folder = table_log.table, table_log.folder
+    old = sorted((f for f in table_log.files() if f.session == session), key=lambda f: f.path)
+    new: list[File] = []
+    try:
+        for file in _write_sorted(table_log, session, old):
+            new.append(file)
+        rows = _equal_rows(table, folder, session, old, new)
+        table_log.commit(new, old, data_change=False)
+    except BaseException:
+        for file in new:
+            (folder / file.path).unlink(missing_ok=True)
+        raise
+    sizes = (sum(f.size for f in files) for files in (old, new))
+    done = Maintained(table.name, date.fromisoformat(session), rows, len(old), len(new), *sizes)
+    log.info("sorted", table=table.name, session=session, rows=rows, files=len(new))
+    return done
+
+
+def _write_sorted(table_log: TableLog, session: str, old: Sequence[File]) -> Iterator[File]:
+    target: DataFile | None = None
+    try:
+        for rows in _sorted_groups(table_log, old):
+            target = target or DataFile(table_log.folder, table_log.table, session, prefix="sorted", level=_LEVEL)
+            target.write(rows)
+            if target.rows >= FILE_ROWS:
+                done, target = target, None
+                yield done.close()
+        if target:
+            done, target = target, None
+            yield done.close()
+    finally:
+        if target:
+            target.discard()
+
+
+def _sorted_groups(table_log: TableLog, files: Sequence[File]) -> Iterator[pa.Table]:
+    """The rows of files in the table's order, a row group at a time; sorts on disk beyond MEMORY_LIMIT."""
+    import duckdb
+
+    table, folder = table_log.table, table_log.folder
+    spill = folder.parent / "_tmp" / uuid4().hex
+    spill.mkdir(parents=True)
+    paths = [str(folder / f.path) for f in files]
+    columns, keys = (", ".join(map(quoted, names)) for names in (table.schema.names, order(table)))
+    sql = f"select {columns} from read_parquet($paths, hive_partitioning = false) order by {keys}"
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "memory_limit": MEMORY_LIMIT,
+        "temp_directory": str(spill),
+        "preserve_insertion_order": "false",
+    }
+    try:
+        with duckdb.connect(config=config) as connection:
+            connection.execute("set TimeZone = 'UTC'")
+            reader = connection.sql(sql, params={"paths": paths}).to_arrow_reader(ROW_GROUP_ROWS)
+            yield from _regrouped(table, reader)
+    finally:
+        shutil.rmtree(spill, ignore_errors=True)
+
+
+def _regrouped(table: Table, reader: pa.RecordBatchReader) -> Iterator[pa.Table]:
+    held: list[pa.Table] = []
+    count = 0
+    for batch in reader:
+        held.append(pa.Table.from_batches([batch]).cast(table.schema))
+        count += batch.num_rows
+        if count >= ROW_GROUP_ROWS:
+            yield pa.concat_tables(held)
+            held, count = [], 0
+    if held:
+        yield pa.concat_tables(held)
+
+
+def _equal_rows(table: Table, folder: Path, session: str, old: Sequence[File], new: Sequence[File]) -> int:
+    """The number of rows, the same in both; compares count and checksum of every column, read back from disk."""
+    before, after = (_tally(table, folder, files) for files in (old, new))
+    if before.tables != after.tables:
+        name = table.name
+        raise Fatal(
+            f"maintain {name} {session}: expected {before.total(name).as_json()} after sorting, "
+            f"was {after.total(name).as_json()}; the session was left as it was"
+        )
+    return before.total(table.name).count
+
+
+def _tally(table: Table, folder: Path, files: Sequence[File]) -> Tally:
+    whole = replace(table, columns=tuple(replace(c, envelope=False) for c in table.columns))
+    tally = Tally()
+    for group in read_groups(folder, table, files):
+        for batch in group.combine_chunks().to_batches():
+            tally.add(Batch(whole, batch))
+    return tally

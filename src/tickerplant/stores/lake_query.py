@@ -1,0 +1,137 @@
+"""SQL over the lake: DuckDB reads exactly the files that a version of each Delta log names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from tickerplant.errors import Fatal, Retryable, UsageError
+from tickerplant.schema import TIMESTAMP, Table, quoted
+from tickerplant.stores.lake_log import File, TableLog
+from tickerplant.stores.lake_scan import files_as_of
+from tickerplant.stores.lake_schema import SESSION, delta_schema, is_partitioned
+
+_TYPES: dict[pa.DataType, str] = {
+    pa.string(): "varchar",
+    pa.float64(): "double",
+    pa.int16(): "smallint",
+    pa.int32(): "integer",
+    pa.int64(): "bigint",
+    pa.bool_(): "boolean",
+    pa.binary(): "blob",
+    pa.date32(): "date",
+    TIMESTAMP: "timestamptz",
+}
+_WORD = re.compile(r"[a-z_][a-z0-9_]*")
+_EXPLAIN = re.compile(r"\s*explain(\s+analyze)?(\s*\([^)]*\))?\s+(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
+_ALLOWED = "one statement that reads (select, with, from, describe, summarize, show, explain)"
+_CANNOT_RUN = (duckdb.OutOfMemoryException, duckdb.InternalException, duckdb.FatalException)
+
+
+class Engine:
+    """One in-memory DuckDB that can read the lake's folder and nothing else. Threads may share it."""
+
+    def __init__(self, root: Path, logs: Mapping[str, TableLog]) -> None:
+        self._logs = logs
+        config: dict[str, str | bool | int | float | list[str]] = {
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+        }
+        self._database = duckdb.connect(config=config)
+        for setting in (
+            "set global TimeZone = 'UTC'",
+            "set enable_progress_bar = false",
+            f"set allowed_directories = [{_literal(str(root) + '/')}]",
+            "set enable_external_access = false",
+            "set lock_configuration = true",
+        ):
+            self._database.execute(setting)
+
+    def query(self, sql: str, parameters: Sequence[Any], as_of: datetime | int | None) -> pa.Table:
+        """The result of one statement; see `LakeStore.query`."""
+        with self._database.cursor() as connection, _named_errors():
+            _check(connection, sql)
+            for name in _referenced(sql, self._logs):
+                log = self._logs[name]
+                for statement in views(log.table, log.folder, files_as_of(log, as_of)):
+                    connection.execute(statement)
+            relation = connection.sql(sql, params=list(parameters) or None)
+            return relation.to_arrow_table()
+
+    def close(self) -> None:
+        """Release memory; idempotent."""
+        self._database.close()
+
+
+def views(table: Table, folder: Path, files: Sequence[File]) -> Iterator[str]:
+    """Statements that make the temporary views of a table from the files of one version."""
+    yield f"create or replace temp view {quoted(table.name)} as {_source(table, folder, files)}"
+    if table.mode == "append" and table.key:
+        newest = (
+            f"qualify row_number() over (partition by {', '.join(map(quoted, table.key))} "
+            "order by received_at desc, seq desc) = 1"
+        )
+        name = quoted(table.name)
+        yield f"create or replace temp view {quoted(table.name + '_latest')} as select * from {name} {newest}"
+        yield (
+            f"create or replace temp macro {quoted(table.name + '_known_at')}(moment) as table "
+            f"select * from {name} where received_at <= moment::timestamptz {newest}"
+        )
+
+
+def _source(table: Table, folder: Path, files: Sequence[File]) -> str:
+    columns = ", ".join(map(quoted, delta_schema(table).names))
+    if not files:
+        fields = (f"null::{_TYPES[f.type]} as {quoted(f.name)}" for f in delta_schema(table))
+        return f"select {', '.join(fields)} where false"
+    paths = ", ".join(_literal(str(folder / f.path)) for f in files)
+    hive = f"hive_partitioning = true, hive_types = {{{SESSION}: date}}" if is_partitioned(table) else ""
+    options = hive or "hive_partitioning = false"
+    return f"select {columns} from read_parquet([{paths}], {options})"
+
+
+def _referenced(sql: str, logs: Mapping[str, TableLog]) -> list[str]:
+    """Tables that the words of a statement can mean; the words of one name too many cost a view, nothing else."""
+    words = set(_WORD.findall(sql.lower()))
+    if "show" in words or "information_schema" in words:
+        return list(logs)
+    return [n for n in logs if words & {n, f"{n}_latest", f"{n}_known_at"}]
+
+
+def _check(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
+    statements = connection.extract_statements(sql)
+    if len(statements) != 1:
+        raise UsageError(f"query: expected {_ALLOWED}, was {len(statements)} statements")
+    kind = statements[0].type
+    explained = _EXPLAIN.fullmatch(sql)
+    if kind == duckdb.StatementType.EXPLAIN and explained:
+        _check(connection, explained["rest"])
+    elif kind != duckdb.StatementType.SELECT:
+        raise UsageError(f"query: expected {_ALLOWED}, was {kind.name.lower()}")
+
+
+@contextmanager
+def _named_errors() -> Iterator[None]:
+    try:
+        yield
+    except duckdb.IOException as error:
+        raise Retryable(f"query: expected every file to be readable, was {_text(error)}; do run it again") from None
+    except _CANNOT_RUN as error:
+        raise Fatal(f"query: expected to run to its end, was {_text(error)}") from None
+    except duckdb.Error as error:
+        raise UsageError(f"query: expected valid SQL, was {_text(error)}") from None
+
+
+def _text(error: Exception) -> str:
+    return str(error).strip()
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
