@@ -1,8 +1,11 @@
-"""Long campaigns, each with a seed: `python -m tests.campaigns --kills 100 --seed 1`.
+"""Long campaigns: `python -m tests.campaigns --kills 100 --seed 1` and `--real-ticks`.
 
 The kill campaign plays a market at a capture and a following loader, kills one or both with SIGKILL at random moments,
 starts them again, and at the end holds the log against the lake: every record of the log is in the lake once, and each
 interrupted connection is a row of `gaps`.
+
+The ticks campaign plays recorded ticks at full speed through simulator, socket, log and load, and holds the lake
+against the source, before and after `maintain`.
 """
 
 from __future__ import annotations
@@ -13,10 +16,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from pathlib import Path
 
 from tests.support.plant import (
+    SHARED,
+    loaded_to,
+    log_end,
     log_records,
     log_tally,
     query,
@@ -26,7 +35,13 @@ from tests.support.plant import (
     store_tally,
     tickerplant,
     unclosed_connections,
+    wait_for,
 )
+from tickerplant.calendar import session_dates
+from tickerplant.fingerprint import Tally
+from tickerplant.model import Batch
+
+TICKS = SHARED / "market-data/lean-equity-usa/tick"
 
 
 @dataclass(frozen=True)
@@ -49,15 +64,16 @@ class _Plant:
 
     def __init__(self, url: str, folder: Path) -> None:
         self.url, self.log, self.store = url, folder / "log", folder / "lake"
+        self._seen_end = 0
         self.capture, self.loader = self._start_capture(), self._start_loader()
 
     def _start_capture(self) -> subprocess.Popen[str]:
         args = ("--url", self.url, "--symbols", "*", "--channels", "quotes,trades,bars", "--log", self.log)
-        return tickerplant("capture", *args, "--for", "1h", stderr=subprocess.DEVNULL)
+        return tickerplant("capture", *args, "--for", "1h", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def _start_loader(self) -> subprocess.Popen[str]:
         args = ("--log", self.log, "--store", self.store, "--follow", "--batch-seconds", "0.2")
-        return tickerplant("load", *args, stderr=subprocess.DEVNULL)
+        return tickerplant("load", *args, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def kill(self, who: str) -> None:
         for name, start in (("capture", self._start_capture), ("loader", self._start_loader)):
@@ -67,6 +83,13 @@ class _Plant:
                 process.kill()
                 process.wait()
                 setattr(self, name, start())
+        self._seen_end = log_end(self.log)
+
+    def settle(self) -> None:
+        """Wait until what is landed now is loaded: both processes are up and working."""
+        wait_for(lambda: log_end(self.log) > self._seen_end, 30, "a capture that lands")
+        end = log_end(self.log)
+        wait_for(lambda: loaded_to(self.store) >= end, 30, "a loader that follows")
 
     def end(self) -> None:
         for process in (self.capture, self.loader):
@@ -95,13 +118,13 @@ def kill_campaign(kills: int, seed: int, folder: Path, pause: tuple[float, float
     market = ("--seed", str(seed), "--symbols", "100", "--minutes", "390", "--speed", "1", "--rate", "3000")
     with simulator(*market, "--linger", "600", stderr=subprocess.DEVNULL) as (url, _):
         plant = _Plant(url, folder)
-        time.sleep(2)
+        plant.settle()
         for _ in range(kills):
             time.sleep(chance.uniform(*pause))
             who = chance.choice(("capture", "loader", "both"))
             counts[who] += 1
             plant.kill(who)
-        time.sleep(2)
+        plant.settle()
         plant.end()
     run("load", "--log", plant.log, "--store", plant.store)
     lost, doubled, is_equal = _compare(plant.log, plant.store)
@@ -121,17 +144,95 @@ def kill_campaign(kills: int, seed: int, folder: Path, pause: tuple[float, float
     )
 
 
+@dataclass(frozen=True)
+class TicksReport:
+    """What became of recorded ticks that went through the wire. `bytes_per_quote` is measured after `maintain`."""
+
+    messages: int
+    seconds: float
+    is_equal: bool
+    days_equal: bool
+    is_equal_after_maintain: bool
+    bytes_per_quote: float
+
+
+def _by_day(batches: Iterator[list[Batch]]) -> tuple[Tally, dict[tuple[str, str, str], int]]:
+    tally, counts = Tally(), Counter[tuple[str, str, str]]()
+    for stretch in batches:
+        for batch in stretch:
+            tally.add(batch)
+            days = session_dates(batch.rows.column("ts")).cast("string").to_pylist()
+            pairs = zip(batch.rows.column("symbol").to_pylist(), days, strict=True)
+            counts.update((batch.table.name, symbol, day) for symbol, day in pairs)
+    return tally, dict(counts)
+
+
+def _stored_by_day(store: Path) -> dict[tuple[str, str, str], int]:
+    found = {}
+    for table in ("quotes", "trades"):
+        sql = f"select symbol, session::text as day, count(*) as n from {table} group by all"
+        found |= {(table, r["symbol"], r["day"]): r["n"] for r in query(store, sql)}
+    return found
+
+
+def ticks_campaign(reader: str, path: Path, folder: Path) -> TicksReport:
+    """Play recorded ticks at full speed through simulator, socket, log and load; hold the lake against the source."""
+    module, _, name = reader.partition(":")
+    expected, counts = _by_day(getattr(import_module(module), name)(path))
+    total = sum(counts.values())
+    log, store = folder / "log", folder / "lake"
+    with simulator("--source", reader, "--path", path, "--speed", "0", "--linger", "600") as (url, _):
+        began = time.monotonic()
+        capture = tickerplant(
+            "capture", "--url", url, "--symbols", "*", "--channels", "quotes,trades", "--log", log, "--for", "1h",
+            stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+        loader = tickerplant("load", "--log", log, "--store", store, "--follow", stdout=subprocess.DEVNULL)
+        wait_for(lambda: _stored(store) >= total, 1200, f"{total:,} rows in the lake", pause=0.25)
+        seconds = time.monotonic() - began
+        assert (stop(capture), stop(loader)) == (0, 0)
+    is_equal, days_equal = store_tally(store).tables == expected.tables, _stored_by_day(store) == counts
+    run("maintain", "--store", store, timeout=900)
+    return TicksReport(
+        total, seconds, is_equal, days_equal, store_tally(store).tables == expected.tables, _bytes_per_quote(store)
+    )
+
+
+def _stored(store: Path) -> int:
+    found: int = query(store, "select coalesce(sum(stored), 0)::bigint as n from positions")[0]["n"]
+    return found
+
+
+def _bytes_per_quote(store: Path) -> float:
+    from deltalake import DeltaTable
+
+    sizes = DeltaTable(str(store / "quotes")).get_add_actions(flatten=True)
+    rows, size = (sum(sizes[name].to_pylist()) for name in ("num_records", "size_bytes"))
+    return size / rows
+
+
+def _print(report: object) -> None:
+    for name, value in asdict(report).items():  # type: ignore[call-overload]
+        print(f"{name:>24}: {value:,.2f}" if isinstance(value, float) else f"{name:>24}: {value:,}")
+
+
 def main() -> None:
-    """Run the kill campaign and print its report."""
+    """Run the campaigns asked for and print their reports; exit 1 when one is not well."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--kills", type=int, default=0, help="random SIGKILLs")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--real-ticks", action="store_true", help="all recorded ticks of three days through the wire")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        report = kill_campaign(args.kills, args.seed, Path(folder))
-    for name, value in asdict(report).items():
-        print(f"{name:>16}: {value:,}")
-    well = report.is_equal and not report.lost and not report.doubled and report.gaps_named == report.interrupted
+    well = True
+    with tempfile.TemporaryDirectory() as name:
+        if args.kills:
+            killed = kill_campaign(args.kills, args.seed, Path(name) / "kills")
+            _print(killed)
+            well &= killed.is_equal and not killed.lost + killed.doubled and killed.gaps_named == killed.interrupted
+        if args.real_ticks:
+            played = ticks_campaign("tests.support.lean:read", TICKS, Path(name) / "ticks")
+            _print(played)
+            well &= played.is_equal and played.days_equal and played.is_equal_after_maintain
     sys.exit(0 if well else 1)
 
 

@@ -19,7 +19,6 @@ from tests.support.simulator_client import tally
 from tickerplant.simulator.process import Running, running
 
 MARKET = ["--seed", "3", "--symbols", "600", "--minutes", "2", "--rate", "60", "--speed", "0", "--linger", "0.2"]
-Handler = Callable[[Any], Any]
 
 
 @contextmanager
@@ -58,10 +57,12 @@ def test_raw_client_receives_exactly_what_was_sent(tmp_path: Path) -> None:
         heard.append(message)
 
     def subscribe(stream: StockDataStream) -> None:
-        for register in (stream.subscribe_trades, stream.subscribe_quotes, stream.subscribe_bars):
-            register(keep, "*")
-        for register in (stream.subscribe_daily_bars, stream.subscribe_updated_bars, stream.subscribe_trading_statuses):
-            register(keep, "*")
+        stream.subscribe_trades(keep, "*")
+        stream.subscribe_quotes(keep, "*")
+        stream.subscribe_bars(keep, "*")
+        stream.subscribe_updated_bars(keep, "*")
+        stream.subscribe_daily_bars(keep, "*")
+        stream.subscribe_trading_statuses(keep, "*")
         stream.register_trade_cancels(keep)
         stream.register_trade_corrections(keep)
 

@@ -82,14 +82,14 @@ def test_second_loader_of_a_stretch_is_refused(store: Store, opener: Opener) -> 
     write(store, 0, 10, quote("A"))
     with closing(opener()) as other:
         write(other, 10, 30, quote("B"))
-        with pytest.raises(Busy, match="expected alpaca.sip at position 10, was 30"):
+        with pytest.raises(Busy, match=r"expected alpaca\.sip at position 10, was 30"):
             write(store, 10, 40, quote("C"))
     assert symbols(store) == ["A", "B"]
 
 
 def test_a_hole_between_stretches_is_refused(store: Store) -> None:
     write(store, 0, 10, quote("A"))
-    with pytest.raises(Busy, match="expected alpaca.sip at position 20, was 10"):
+    with pytest.raises(Busy, match=r"expected alpaca\.sip at position 20, was 10"):
         write(store, 20, 30, quote("B"))
 
 
@@ -199,8 +199,16 @@ def test_only_reading_statements_run(store: Store, sql: str) -> None:
 
 @pytest.mark.parametrize(
     "sql",
-    ["from quotes", "with q as (select * from quotes) select * from q", "values (1)", "describe quotes"]
-    + ["summarize quotes", "show tables", "explain select * from quotes", "explain analyze select 1"],
+    [
+        "from quotes",
+        "with q as (select * from quotes) select * from q",
+        "values (1)",
+        "describe quotes",
+        "summarize quotes",
+        "show tables",
+        "explain select * from quotes",
+        "explain analyze select 1",
+    ],
 )
 def test_every_kind_of_reading_statement_runs(store: Store, sql: str) -> None:
     write(store, 0, 10, quote("A"))

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import pairwise
@@ -47,8 +47,8 @@ async def serving(source: Source, options: Options) -> AsyncIterator[tuple[str, 
         await asyncio.wait_for(task, 10)
 
 
-def play(scenario: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(asyncio.wait_for(scenario(), 60))  # type: ignore[arg-type]
+def play(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(asyncio.wait_for(scenario(), 60))
 
 
 async def hear_all(url: str, task: asyncio.Task[dict[str, Any]], heard: Heard, oracle: Path) -> dict[str, Any]:
@@ -59,6 +59,10 @@ async def hear_all(url: str, task: asyncio.Task[dict[str, Any]], heard: Heard, o
     await heard.until(lambda: len(heard.data) >= sent)
     heard.hang_up()
     return await asyncio.wait_for(task, 10)
+
+
+async def heard_frames(heard: Heard, count: int) -> None:
+    await heard.until(lambda: len(heard.data) >= count)
 
 
 @pytest.mark.parametrize("headers", [client.JSON, MSGPACK], ids=["json", "msgpack"])
@@ -105,7 +109,7 @@ def test_several_clients_each_with_its_filter(tmp_path: Path) -> None:
                 await asyncio.sleep(0.01)
             connections = json.loads(path.read_bytes())["connections"]
             for heard, kept in ((narrow, connections[0]), (wide, connections[1])):
-                await heard.until(lambda h=heard, k=kept: len(h.data) >= k["frames"])
+                await heard_frames(heard, kept["frames"])
             for heard in (narrow, wide):
                 heard.hang_up()
             oracle = await task
@@ -279,13 +283,13 @@ def test_a_client_that_does_not_read_holds_no_memory(tmp_path: Path) -> None:
             heard = await connect(url, everything())
             await heard.until(lambda: heard.data)
             assert heard.transport is not None
-            heard.transport.underlying_transport.pause_reading()  # type: ignore[attr-defined]
+            heard.transport.underlying_transport.pause_reading()
             before = -1
             while (now := json.loads(path.read_bytes())["sent"]["messages"]) != before or now == 0:
                 before = now
                 await asyncio.sleep(1.2)
             assert not json.loads(path.read_bytes())["complete"]
-            heard.transport.underlying_transport.resume_reading()  # type: ignore[attr-defined]
+            heard.transport.underlying_transport.resume_reading()
             oracle = await hear_all(url, task, heard, path)
         assert oracle["tables"] == tally(heard.data)
 

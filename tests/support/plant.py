@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from tickerplant.fingerprint import Tally
 from tickerplant.jobs.load import decode_entries
 from tickerplant.logs import open_log
-from tickerplant.model import Counters, Kind, Record, Selection
+from tickerplant.model import Counters, Kind, Record, Selection, position
 from tickerplant.stores import open_store
 from tickerplant.tables import VENDOR_TABLES
 from tickerplant.vendors import vendor
@@ -26,7 +26,7 @@ SHARED = Path(__file__).resolve().parents[2].parent / "shared"
 def tickerplant(*args: str | Path, **options: Any) -> subprocess.Popen[str]:
     """Start the command line as a process, stdout piped."""
     command = [sys.executable, "-m", "tickerplant", *map(str, args)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=options.pop("stderr", None), text=True, **options)
+    return subprocess.Popen(command, text=True, **{"stdout": subprocess.PIPE, **options})
 
 
 def run(*args: str | Path, timeout: float = 100, check: bool = True) -> str:
@@ -41,13 +41,13 @@ def run(*args: str | Path, timeout: float = 100, check: bool = True) -> str:
 T = TypeVar("T")
 
 
-def wait_for(condition: Callable[[], T], timeout: float = 30, what: str = "condition") -> T:
+def wait_for(condition: Callable[[], T], timeout: float = 30, what: str = "condition", pause: float = 0.02) -> T:
     """Poll until `condition` is truthy and return it."""
     deadline = time.monotonic() + timeout
     while not (found := condition()):
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what}: expected within {timeout} s")
-        time.sleep(0.02)
+        time.sleep(pause)
     return found
 
 
@@ -74,6 +74,24 @@ def stop(process: subprocess.Popen[str], number: signal.Signals = signal.SIGTERM
         process.kill()
         process.wait()
         raise
+    finally:
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def log_end(log_url: Path, partition: str = "alpaca.sip") -> int:
+    """The position just after what a partition holds now."""
+    segments = open_log(str(log_url)).segments(partition)
+    return position(segments[-1].number, segments[-1].size_bytes) if segments else 0
+
+
+def loaded_to(store_url: Path, partition: str = "alpaca.sip") -> int:
+    """The position that a store has reached."""
+    store = open_store(str(store_url), read_only=True)
+    try:
+        return store.progress(partition).position
+    finally:
+        store.close()
 
 
 def log_records(log_url: Path) -> Iterator[Record]:

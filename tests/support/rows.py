@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -33,8 +33,11 @@ def rows(table: Table | str, *items: dict[str, Any]) -> Batch:
     return Batch(known, pa.RecordBatch.from_pylist(full, known.schema))
 
 
-_TIMES = st.datetimes(datetime(1, 1, 1), datetime(9999, 12, 31), timezones=st.just(UTC)) | st.datetimes(
-    datetime(2013, 10, 6), datetime(2013, 10, 9), timezones=st.just(UTC)
+_YEAR_1_TO_9999 = (-62_135_596_800_000_000, 253_402_214_400_000_000)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TIMES = st.one_of(
+    st.integers(*_YEAR_1_TO_9999).map(lambda us: _EPOCH + timedelta(microseconds=us)),
+    st.integers(0, 3 * 86_400_000_000).map(lambda us: NINE_THIRTY + timedelta(microseconds=us)),
 )
 _STRATEGIES: dict[pa.DataType, st.SearchStrategy[Any]] = {
     pa.string(): st.sampled_from(["", " ", "A", "BRK.B", "\x00", "é'\"\\%/=", "x" * 300]) | st.text(max_size=4),

@@ -23,7 +23,7 @@ from tickerplant.vendors.alpaca.render import CHANNELS, frame, packed, render, s
 from tickerplant.vendors.alpaca.server import Account, Connection
 
 SAMPLES = Path(__file__).resolve().parents[2].parent / "shared" / "vendor-samples" / "alpaca" / "ws"
-NO_ACK = {"updatedBars": [], "dailyBars": [], "statuses": [], "lulds": []}
+NO_ACK: dict[str, list[str]] = {"updatedBars": [], "dailyBars": [], "statuses": [], "lulds": []}
 
 
 def said(connection: Connection, **request: Any) -> list[dict[str, Any]]:

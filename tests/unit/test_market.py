@@ -138,7 +138,8 @@ def test_halted_symbols_are_silent() -> None:
 
 def test_corrections_name_trades_that_were_sent() -> None:
     market = Market(seed=5, symbols=30, minutes=5, rate=1000.0)
-    trades, corrections = {}, []
+    trades: dict[tuple[str, str], dict[str, Any]] = {}
+    corrections: list[dict[str, Any]] = []
     for part in parts(market):
         for batch in decode([b"[" + b",".join(part.messages) + b"]"]).batches:
             if batch.table.name == "trades":

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+from itertools import pairwise
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,11 @@ _SPREAD = """
 select time_bucket(interval '1 minute', ts) as ts, avg(ask_price - bid_price) * 100 as cents
 from quotes where symbol = ? and bid_price > 0 and ask_price > 0 group by 1 order by 1
 """
+_HOLES = """
+select g.reason, (select max(ts) from quotes where received_at <= g."start") as since,
+    (select min(ts) from quotes where received_at >= g."end") as until
+from gaps g where g.channel = 'quotes' and g."end" is not null
+"""
 _UP, _DOWN = "#1a7f5a", "#c0392b"
 
 
@@ -27,6 +35,26 @@ def _candles(axes: Any, bars: dict[str, list[Any]]) -> None:
     heights = [abs(c - o) or 0.002 for o, c in zip(bars["open"], bars["close"], strict=True)]
     axes.bar(date2num(bars["ts"]), heights, width=0.7 / 1440, bottom=bottoms, color=colours)
     axes.set_ylabel("price, dollars")
+
+
+def _broken(times: list[datetime], values: list[float]) -> tuple[list[datetime], list[float]]:
+    """A line with a break wherever a minute is missing."""
+    x, y = list(times[:1]), list(values[:1])
+    for (before, now), value in zip(pairwise(times), values[1:], strict=True):
+        if now - before > timedelta(minutes=2):
+            x, y = [*x, before + timedelta(minutes=1)], [*y, nan]
+        x, y = [*x, now], [*y, value]
+    return x, y
+
+
+def _shade(axes: Any, holes: list[dict[str, Any]]) -> None:
+    for hole in holes:
+        if hole["since"] and hole["until"]:
+            axes.axvspan(hole["since"], hole["until"], color="#f2d7b6", alpha=0.6, linewidth=0)
+            axes.annotate(
+                f"gap: {hole['reason']}", (hole["since"], 1), (4, -12), xycoords=("data", "axes fraction"),
+                textcoords="offset points", fontsize=9, color="#8a5a12",
+            )  # fmt: skip
 
 
 def draw(store: Store, symbol: str, to: Path) -> None:
@@ -49,10 +77,11 @@ def draw(store: Store, symbol: str, to: Path) -> None:
     _candles(top, bars)
     middle.bar(bars["ts"], bars["volume"], width=0.7 / 1440, color="#5b7083")
     middle.set_ylabel("shares")
-    bottom.plot(spread["ts"], spread["cents"], color="#2c5d8a", linewidth=1)
+    bottom.plot(*_broken(spread["ts"], spread["cents"]), color="#2c5d8a", linewidth=1)
     bottom.set_ylabel("mean spread, cents")
     bottom.set_xlabel("New York time")
     bottom.xaxis.set_major_formatter(DateFormatter("%H:%M", tz=NEW_YORK))
+    _shade(top, store.query(_HOLES).to_pylist())
     for axes in (top, middle, bottom):
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)

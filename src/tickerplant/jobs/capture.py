@@ -52,12 +52,13 @@ from tickerplant.jobs.capture_link import End, Link, Tally, Traffic
 from tickerplant.jobs.capture_sessions import NearSessions
 from tickerplant.model import Credentials, Dialogue, Kind, Log, LogWriter, Selection, Vendor
 from tickerplant.net.backoff import Backoff, BackoffOptions
-from tickerplant.net.watchdog import Watchdog, WatchdogOptions
+from tickerplant.net.watchdog import Alarm, Watchdog, WatchdogOptions
 from tickerplant.net.websocket import SocketOptions, public_url, receipts
 
 log = structlog.get_logger()
 
 _PROFILE_EVERY_S = 60.0
+_COUNTED_AFTER_NS = 1_000_000_000
 _FIREHOSE = ("quotes", "trades")
 
 
@@ -67,8 +68,8 @@ class CaptureOptions:
 
     duration_s: float | None = None
     until: datetime | None = None
-    high_water_bytes: int = 32 << 20
-    low_water_bytes: int = 8 << 20
+    high_water_bytes: int = 16 << 20
+    low_water_bytes: int = 4 << 20
     state: Path | None = None
     """Folder for what outlives the process (profile.json, sessions.json); None keeps nothing."""
     backoff: BackoffOptions = BackoffOptions()
@@ -214,7 +215,8 @@ class _Capture:
         self.last_error = end.detail
         alarm = end.alarm
         evidence = {"expected_per_s": alarm.expected_per_s, "found_per_s": alarm.found_per_s} if alarm else {}
-        self._opens(Hole(end.reason, _starts(self.channels, link, end, self.clock()), end.detail, evidence=evidence))
+        starts = _starts(self.channels, link, alarm, self.options.watchdog)
+        self._opens(Hole(end.reason, starts, end.detail, evidence=evidence))
         self._note(end.reason, end.detail)
         log.warning("disconnected", reason=end.reason, detail=end.detail, connection=self.connections)
 
@@ -371,12 +373,17 @@ class _Capture:
         )
 
 
-def _starts(channels: tuple[str, ...], link: Link, end: End, now: int) -> dict[str, int]:
-    """For each channel the receipt of its last sure frame, ns."""
+def _starts(channels: tuple[str, ...], link: Link, alarm: Alarm | None, watchdog: WatchdogOptions) -> dict[str, int]:
+    """For each channel the receipt (ns) of its last sure frame.
+
+    Messages are counted when they are on disk, so an alarm's start can be late by as much as that took.
+    """
     starts = dict.fromkeys(channels, link.last_at)
-    is_wholly_mute = end.reason == "mute" and now - link.last_at > 2_000_000_000
-    if end.alarm is not None and not is_wholly_mute:
-        starts.update({c: min(s, link.last_at) for c, s in end.alarm.starts.items() if c in starts})
+    if alarm is None:
+        return starts
+    is_wholly_mute = alarm.reason == "mute" and link.last_at - alarm.start < watchdog.mute_s / 2 * 1e9
+    if not is_wholly_mute:
+        starts |= {c: min(s - _COUNTED_AFTER_NS, link.last_at) for c, s in alarm.starts.items() if c in starts}
     return starts
 
 

@@ -92,7 +92,8 @@ def content(frame: Frame, data: bytes) -> bytes:
 def index(read_at: ReadAt, stored: int) -> list[Frame]:
     """The frames of a sealed segment of `stored` bytes, in order; together they cover it without holes.
 
-    A frame may be damaged: `content` tells. Where heads are damaged, a frame reaches to the next whole head.
+    A frame may be damaged: `content` tells. Where heads are damaged, a frame reaches to the next whole head. When the
+    last head is missing, a frame of one byte that is stored nowhere stands for whatever was cut off.
     """
     frames: list[Frame] = []
     heads = list(_heads(read_at, stored))
@@ -102,6 +103,9 @@ def index(read_at: ReadAt, stored: int) -> list[Frame]:
     for i, (at, head) in enumerate(heads):
         next_at, next_start = (heads[i + 1][0], heads[i + 1][1].start) if i + 1 < len(heads) else (stored, None)
         frames += _between(read_at, at, head, next_at, next_start)
+    if not heads or heads[-1][1].size > 0:
+        end = frames[-1].end if frames else 0
+        frames.append(Frame(end, end + 1, stored, 0))
     return frames
 
 

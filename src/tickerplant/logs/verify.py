@@ -78,6 +78,21 @@ def _check(log: Log, segment: Segment) -> SegmentCheck:
     )
 
 
+def _missing(partition: str, number: int) -> SegmentCheck:
+    return SegmentCheck(partition, number, "missing", False, 0, 0, 0, 1, 0, 0, None, None)
+
+
+def _partition(log: Log, name: str) -> Iterator[SegmentCheck]:
+    expected = None
+    for segment in log.segments(name):
+        yield from (_missing(name, n) for n in range(segment.number if expected is None else expected, segment.number))
+        yield _check(log, segment)
+        expected = segment.number + 1
+
+
 def verify(log: Log) -> list[SegmentCheck]:
-    """Read every segment of every partition and check every line; nothing is changed."""
-    return [_check(log, segment) for name in log.partitions() for segment in log.segments(name)]
+    """Read every segment of every partition and check every line; nothing is changed.
+
+    A number missing between two segments is given as a damaged segment named `missing`; the oldest may be gone.
+    """
+    return [check for name in log.partitions() for check in _partition(log, name)]

@@ -24,10 +24,12 @@ def from_log(log: Log, partition: str | None = None, dialect: Dialect | None = N
     found = log.partitions()
     if partition is None and len(found) == 1:
         partition = found[0]
-    if partition not in found:
+    if not found:
         raise UsageError(
-            f"log {log.url}: expected --partition to be one of {', '.join(found) or 'none'}, was {partition}"
+            f"log {log.url}: expected at least one partition to replay, was empty; capture something first"
         )
+    if partition not in found:
+        raise UsageError(f"log {log.url}: expected --partition to be one of {', '.join(found)}, was {partition}")
     slices = _slices(log, partition, dialect or Dialect())
     return Source(slices, {"kind": "log", "log": log.url, "partition": partition})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -57,19 +58,27 @@ def vacuum(table_log: TableLog, keep: timedelta) -> int:
     """
     now = time.time()
     cutoff = now - keep.total_seconds()
-    needed = recently_removed(table_log, int(cutoff * 1000))
-    named = recently_removed(table_log, 0)
-    needed |= {f.path for f in table_log.files()}
+    # In this order a file that a commit removes meanwhile is in one of the sets that protect it.
+    removed = recently_removed(table_log, 0)
+    needed = {f.path for f in table_log.files()} | recently_removed(table_log, int(cutoff * 1000))
     count = 0
     for path in table_log.folder.rglob("*.parquet"):
         relative = path.relative_to(table_log.folder).as_posix()
         if relative.startswith("_") or relative in needed:
             continue
-        if relative in named or path.stat().st_mtime < min(cutoff, now - _UNCOMMITTED_S):
+        if relative in removed or _modified(path) < min(cutoff, now - _UNCOMMITTED_S):
             path.unlink(missing_ok=True)
             count += 1
     drop_packs(table_log, int(cutoff * 1000))
     return count
+
+
+def _modified(path: Path) -> float:
+    """When a file was modified; never, when its writer deleted it meanwhile."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return math.inf
 
 
 def _sort_with_retries(table_log: TableLog, session: str) -> Maintained | None:
