@@ -42,7 +42,7 @@ def run() -> dict[str, float]:
                 samples[who].append(process.memory_info().rss / _MB)
         stop(capture)
         stop(loader)
-    figures = {}
+    figures: dict[str, float] = {}
     for who, found in samples.items():
         figures |= {f"{who} peak MB": max(found), f"{who} growth MB": _grown(found)}
         print(f"{who:8} peak {max(found):6.0f} MB, grew {_grown(found):+6.1f} MB in {SECONDS:.0f} s at {RATE:,}/s")

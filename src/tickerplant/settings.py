@@ -26,7 +26,8 @@ class Setting:
     parse: Callable[[str], Any] = str
 
 
-def _names(text: str) -> tuple[str, ...]:
+def names(text: str) -> tuple[str, ...]:
+    """The words of a list separated by commas, each once, in their order."""
     return tuple(dict.fromkeys(s.strip() for s in text.split(",") if s.strip()))
 
 
@@ -62,13 +63,13 @@ SETTINGS = (
         "wss://stream.data.alpaca.markets/v2/iex",
         "Websocket of the feed: v2/iex (free), v2/sip, v2/delayed_sip, v2/test (always on, symbol FAKEPACA)",
     ),
-    Setting("symbols", ("STOCK_SYMBOLS",), "*", "Symbols to capture, separated by commas; `*` is all", _names),
+    Setting("symbols", ("STOCK_SYMBOLS",), "*", "Symbols to capture, separated by commas; `*` is all", names),
     Setting(
         "channels",
         ("TICKERPLANT_CHANNELS",),
         "quotes,trades,bars",
         "Channels to capture: quotes, trades, bars, updated_bars, daily_bars, statuses, lulds, imbalances",
-        _names,
+        names,
     ),
     Setting("batch_size", ("BATCH_SIZE",), "500000", "Load: commit after this many messages", _count),
     Setting(

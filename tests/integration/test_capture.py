@@ -14,7 +14,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection
 
 from tests.support.fake_feed import Feed, Refuse, cut, feed, quote, refuse, session, text, trade
-from tests.support.plant import log_records, stop, tickerplant, wait_for
+from tests.support.plant import log_records, tickerplant, wait_for
 from tickerplant.calendar import Session
 from tickerplant.errors import Busy, Fatal
 from tickerplant.jobs.capture import CaptureOptions, CaptureSummary, capture
@@ -298,20 +298,23 @@ def test_sigterm_ends_a_capture_with_0_and_one_line_of_json_and_all_on_disk(tmp_
     with feed(session(*(text(quote(n), trade(n)) for n in range(50)))) as server:
         command = ("capture", "--url", server.url, "--channels", "quotes,trades", "--log", tmp_path, "--json")
         process = tickerplant(*command, "--for", "60s")
-        wait_for(has_frames(tmp_path, 50))
-        second = tickerplant(*command, "--for", "60s", stderr=-1)
-        _, complaint = second.communicate(timeout=20)
-        assert second.returncode == 75, complaint
-        assert len(server.connects) == 1
-        assert process.stdout is not None
-        assert stop(process, signal.SIGTERM) == 0
-        lines = process.stdout.read().splitlines()
-        process.stdout.close()
-    assert len(lines) == 1
-    summary = json.loads(lines[0])
+        try:
+            wait_for(has_frames(tmp_path, 50))
+            second = tickerplant(*command, "--for", "60s", stderr=-1)
+            _, complaint = second.communicate(timeout=20)
+            process.send_signal(signal.SIGTERM)
+            printed, _ = process.communicate(timeout=20)
+        finally:
+            process.kill()
+            process.communicate()
+    assert second.returncode == 75, complaint
+    assert process.returncode == 0
+    assert len(server.connects) == 1
+    assert server.closes == [1000]
+    (line,) = printed.splitlines()
+    summary = json.loads(line)
     assert summary["messages"] == {"quotes": 50, "trades": 50}
     assert (summary["frames"], summary["ended"], summary["partition"]) == (50, "stopped", "alpaca.sip")
-    assert server.closes == [1000]
     assert frames(tmp_path) == [text(quote(n), trade(n)).encode() for n in range(50)]
     assert [s.sealed for s in open_log(str(tmp_path)).segments("alpaca.sip")] == [True]
 

@@ -94,32 +94,32 @@ def test_merging_bounds_the_files_it_takes(tmp_path: Path) -> None:
 def test_log_folder_stays_small_and_every_version_can_be_asked_for(tmp_path: Path) -> None:
     with closing(LakeStore(tmp_path)) as store:
         moments = []
-        for i in range(620):
+        for i in range(510):
             write(store, i, partition="p")
             moments.append(datetime.now(UTC))
         log = store.table_log("positions")
         assert len(list(log.log_folder.iterdir())) < 330
         assert len(list((log.folder / "_history").iterdir())) == 2
-        for version in (0, 1, 150, 200, 201, 399, 400, 401, 500, log.state.version):
+        for version in (0, 1, 150, 200, 201, 399, 400, 401, 499, log.state.version):
             at = state_at(log, version)
             assert at.version == version
             assert len(at.files) == min(version, 1)
-        for i in (0, 137, 400, 619):
+        for i in (0, 137, 400, 509):
             found = store.query("select position from positions", as_of=moments[i]).to_pylist()
             assert found[0]["position"] in (i + 1, i + 2)
         with closing(LakeStore(tmp_path)) as other:
-            assert other.progress("p").position == 620
-        assert DeltaTable(str(log.folder)).transaction_version("p") == 620
+            assert other.progress("p").position == 510
+        assert DeltaTable(str(log.folder)).transaction_version("p") == 510
 
 
 def test_handle_that_slept_catches_up(tmp_path: Path) -> None:
     with closing(LakeStore(tmp_path)) as store, closing(LakeStore(tmp_path)) as sleeper:
         write(store, 0)
         assert sleeper.progress("p").position == 1
-        for i in range(1, 420):
+        for i in range(1, 310):
             write(store, i)
         write(sleeper, 0, quote(1), partition="other")
-        assert (sleeper.progress("p").position, store.progress("other").position) == (420, 1)
+        assert (sleeper.progress("p").position, store.progress("other").position) == (310, 1)
 
 
 def test_commit_refuses_what_another_changed(tmp_path: Path) -> None:
@@ -188,7 +188,7 @@ def _loader(folder: Path) -> subprocess.Popen[str]:
 
 def test_kills_neither_lose_nor_double(tmp_path: Path) -> None:
     reached = 0
-    for kill in range(4):
+    for kill in range(3):
         with _loader(tmp_path) as process:
             deadline = time.monotonic() + 20
             with closing(LakeStore(tmp_path, read_only=True)) as store:

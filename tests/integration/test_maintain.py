@@ -134,7 +134,7 @@ def test_loader_process_goes_on_while_sessions_are_sorted(tmp_path: Path) -> Non
     code = (
         "import sys; from pathlib import Path; from tests.integration.test_lake import *\n"
         "store = LakeStore(Path(sys.argv[1]), merging=SMALL)\n"
-        "for i in range(60): write(store, i, quote(i))\n"
+        "for i in range(40): write(store, i, quote(i))\n"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]
     with subprocess.Popen(command, cwd=Path(__file__).parents[2]) as loader, closing(LakeStore(tmp_path)) as store:
@@ -143,8 +143,8 @@ def test_loader_process_goes_on_while_sessions_are_sorted(tmp_path: Path) -> Non
             sorted_rows += [d.rows for d in maintain(store, timedelta(days=7))]
         assert loader.returncode == 0
         sorted_rows += [d.rows for d in maintain(store, timedelta(days=7))]
-        assert sorted_rows[-1] <= 60
-        assert numbers(store) == list(range(60))
+        assert sorted_rows[-1] <= 40
+        assert numbers(store) == list(range(40))
         assert store.pending(date(2026, 1, 1)) == []
 
 

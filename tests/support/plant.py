@@ -23,17 +23,19 @@ from tickerplant.vendors import vendor
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"
 
 
+def tickerplant_command(*args: str | Path) -> list[str]:
+    """The words that run our command line in this environment."""
+    return [sys.executable, "-m", "tickerplant", *map(str, args)]
+
+
 def tickerplant(*args: str | Path, **options: Any) -> subprocess.Popen[str]:
     """Start the command line as a process, stdout piped."""
-    command = [sys.executable, "-m", "tickerplant", *map(str, args)]
-    return subprocess.Popen(command, text=True, **{"stdout": subprocess.PIPE, **options})
+    return subprocess.Popen(tickerplant_command(*args), text=True, **{"stdout": subprocess.PIPE, **options})
 
 
 def run(*args: str | Path, timeout: float = 100, check: bool = True) -> str:
     """Run the command line to its end and return its stdout."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tickerplant", *map(str, args)], capture_output=True, text=True, timeout=timeout
-    )
+    done = subprocess.run(tickerplant_command(*args), capture_output=True, text=True, timeout=timeout)
     assert not check or done.returncode == 0, f"{args}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 

@@ -8,7 +8,7 @@ import re
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -134,51 +134,86 @@ def run_capture(
     return uvloop.run(main())
 
 
-def command(
-    url: Annotated[str | None, typer.Option(help="Websocket of the feed.")] = None,
-    symbols: Annotated[str | None, typer.Option(help="Symbols, separated by commas; '*' is all.")] = None,
-    channels: Annotated[str | None, typer.Option(help="Channels, separated by commas.")] = None,
-    log: Annotated[str | None, typer.Option(help="The log to write.")] = None,
-    duration: Annotated[str | None, typer.Option("--for", help="How long: 90, 90s, 5m, 2h.")] = None,
-    until: Annotated[str | None, typer.Option(help="When to end: 16:00 (New York, today) or an ISO time.")] = None,
-    encoding: Annotated[Literal["json", "msgpack"], typer.Option(help="How the vendor shall send.")] = "json",
-    always_open: Annotated[
-        bool, typer.Option("--always-open", help="Watch the feed at any hour: the test stream, a simulation.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the counters as one JSON line at the end.")] = False,
-) -> None:
-    """Capture a live feed into the log until its time is over or SIGTERM; without a time, until the session's end."""
+@dataclass(frozen=True)
+class Request:
+    """What to capture, as typed on the command line; None takes the setting."""
+
+    url: str | None = None
+    symbols: str | None = None
+    channels: str | None = None
+    log: str | None = None
+    duration: str | None = None
+    until: str | None = None
+    encoding: str = "json"
+    always_open: bool = False
+
+
+def perform(request: Request, quiet: bool) -> CaptureSummary:
+    """Capture what was asked for until its time is over or a signal comes."""
     from tickerplant.jobs.capture import CaptureOptions, partition_of
     from tickerplant.logs import open_log
     from tickerplant.model import Selection
-    from tickerplant.settings import _names
+    from tickerplant.settings import names
     from tickerplant.vendors import vendor
 
     settings, now = console.settings(), datetime.now(UTC)
-    chosen = _with_encoding(vendor("alpaca"), encoding)
-    where = url or settings.alpaca_url
-    wanted = Selection(
-        _names(channels) if channels else settings.channels, _names(symbols) if symbols else settings.symbols
-    )
+    chosen = _with_encoding(vendor("alpaca"), request.encoding)
+    where = request.url or settings.alpaca_url
+    channels = names(request.channels) if request.channels else settings.channels
+    wanted = Selection(channels, names(request.symbols) if request.symbols else settings.symbols)
     target = open_log(
-        log or settings.log,
+        request.log or settings.log,
         sync_interval_s=settings.sync_interval_s,
         segment_bytes=settings.segment_bytes,
         segment_age_s=settings.segment_age_s,
     )
     state = Path(target.url) / partition_of(chosen, where)
-    span, end = seconds_of(duration) if duration else None, moment_of(until, now) if until else None
+    span = seconds_of(request.duration) if request.duration else None
+    end = moment_of(request.until, now) if request.until else None
     credentials = _credentials(chosen, where)
-    if span is None and end is None and not always_open:
+    if span is None and end is None and not request.always_open:
         end = _default_end(state, now)
-    options = CaptureOptions(span, end, state=state, session_at=_always_open if always_open else None)
-    with console.Ticker(as_json) as ticker:
-        summary = run_capture(chosen, where, wanted, credentials, target, options, _progress(ticker))
-    if as_json:
-        console.print_json(asdict(summary))
-        return
+    options = CaptureOptions(span, end, state=state, session_at=_always_open if request.always_open else None)
+    with console.Ticker(quiet) as ticker:
+        return run_capture(chosen, where, wanted, credentials, target, options, _progress(ticker))
+
+
+def say(summary: CaptureSummary) -> None:
+    """Print a summary for people."""
     each = ", ".join(f"{n:,} {channel}" for channel, n in summary.messages.items())
     console.out.print(
         f"{each}; {summary.connections} connections, {summary.gaps} gaps; "
         f"{summary.bytes / 1e6:,.1f} MB in {summary.seconds:,.1f} s"
     )
+
+
+Url = Annotated[str | None, typer.Option(help="Websocket of the feed.")]
+Symbols = Annotated[str | None, typer.Option(help="Symbols, separated by commas; '*' is all.")]
+Channels = Annotated[str | None, typer.Option(help="Channels, separated by commas.")]
+LogUrl = Annotated[str | None, typer.Option("--log", help="The log to write.")]
+Duration = Annotated[str | None, typer.Option("--for", help="How long: 90, 90s, 5m, 2h.")]
+Until = Annotated[str | None, typer.Option(help="When to end: 16:00 (New York, today) or an ISO time.")]
+Encoding = Annotated[Literal["json", "msgpack"], typer.Option(help="How the vendor shall send.")]
+AlwaysOpen = Annotated[
+    bool, typer.Option("--always-open", help="Watch the feed at any hour: the test stream, a simulation.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the counters as one JSON line at the end.")]
+
+
+def command(
+    url: Url = None,
+    symbols: Symbols = None,
+    channels: Channels = None,
+    log: LogUrl = None,
+    duration: Duration = None,
+    until: Until = None,
+    encoding: Encoding = "json",
+    always_open: AlwaysOpen = False,
+    as_json: AsJson = False,
+) -> None:
+    """Capture a live feed into the log until its time is over or SIGTERM; without a time, until the session's end."""
+    summary = perform(Request(url, symbols, channels, log, duration, until, encoding, always_open), as_json)
+    if as_json:
+        console.print_json(asdict(summary))
+    else:
+        say(summary)

@@ -49,69 +49,21 @@ from tickerplant.calendar import Session
 from tickerplant.errors import Fatal, TickerplantError, UsageError
 from tickerplant.jobs.capture_gaps import Hole, connected_payload, disconnected_payload, inherited_hole
 from tickerplant.jobs.capture_link import End, Link, Tally, Traffic
+from tickerplant.jobs.capture_options import CaptureOptions, CaptureState, CaptureSummary
 from tickerplant.jobs.capture_sessions import NearSessions
 from tickerplant.model import Credentials, Dialogue, Kind, Log, LogWriter, Selection, Vendor
-from tickerplant.net.backoff import Backoff, BackoffOptions
+from tickerplant.net.backoff import Backoff
 from tickerplant.net.watchdog import Alarm, Watchdog, WatchdogOptions
-from tickerplant.net.websocket import SocketOptions, public_url, receipts
+from tickerplant.net.websocket import public_url, receipts
+
+__all__ = ["CaptureOptions", "CaptureState", "CaptureSummary", "capture", "partition_of"]
 
 log = structlog.get_logger()
 
+_DEFAULTS = CaptureOptions()
 _PROFILE_EVERY_S = 60.0
 _COUNTED_AFTER_NS = 1_000_000_000
 _FIREHOSE = ("quotes", "trades")
-
-
-@dataclass(frozen=True)
-class CaptureOptions:
-    """How long to capture and how. `duration_s` and `until` both None: until stopped. Sizes in bytes."""
-
-    duration_s: float | None = None
-    until: datetime | None = None
-    high_water_bytes: int = 16 << 20
-    low_water_bytes: int = 4 << 20
-    state: Path | None = None
-    """Folder for what outlives the process (profile.json, sessions.json); None keeps nothing."""
-    backoff: BackoffOptions = BackoffOptions()
-    socket: SocketOptions = SocketOptions()
-    watchdog: WatchdogOptions = WatchdogOptions()
-    session_at: Callable[[datetime], Session | None] | None = None
-    """The session that holds a moment; None takes the exchange's calendar."""
-    tick_s: float = 0.5
-    """How often the watchdog looks and `report` is called."""
-    seed: int | None = None
-
-
-@dataclass(frozen=True)
-class CaptureState:
-    """Where a capture is."""
-
-    is_live: bool
-    connections: int
-    frames: int
-    bytes: int
-    messages: dict[str, int]
-    pending_bytes: int
-    seconds: float
-    last_error: str | None
-
-
-@dataclass(frozen=True)
-class CaptureSummary:
-    """What a capture did. `messages` per channel; `gaps` counts the holes that it found or had."""
-
-    partition: str
-    ended: Literal["ended", "stopped"]
-    connections: int
-    disconnects: int
-    attempts: int
-    frames: int
-    bytes: int
-    control: int
-    messages: dict[str, int]
-    gaps: int
-    last_error: str | None
-    seconds: float
 
 
 @dataclass
@@ -421,7 +373,7 @@ async def capture(
     selection: Selection,
     credentials: Credentials,
     log: Log,
-    options: CaptureOptions = CaptureOptions(),
+    options: CaptureOptions = _DEFAULTS,
     *,
     stop: asyncio.Event,
     clock: Callable[[], int] = time.time_ns,

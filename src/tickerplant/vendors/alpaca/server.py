@@ -40,7 +40,7 @@ _SYMBOL = re.compile(r"\*|[A-Za-z0-9][A-Za-z0-9._/-]{0,31}")
 
 @dataclass(frozen=True)
 class Account:
-    """Whom the server lets in. Without `key` any key and secret will do, even empty ones. `symbols` is the plan's symbol limit."""
+    """Whom the server lets in: without `key` any key and secret, even empty ones. `symbols` is the plan's limit."""
 
     key: str | None = None
     secret: Secret | None = None

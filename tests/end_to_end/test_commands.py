@@ -1,0 +1,202 @@
+"""The commands that scripts rely on, as they are spelled in the design, on one small market."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.plant import (
+    log_tally,
+    query,
+    run,
+    simulator,
+    stop,
+    store_tally,
+    tickerplant,
+    tickerplant_command,
+    wait_for,
+)
+from tickerplant.fingerprint import Tally
+
+_MARKET = ("--seed", "7", "--symbols", "50", "--minutes", "5", "--speed", "60")
+
+
+@dataclass(frozen=True)
+class Captured:
+    """A market of five minutes that went into a log, and what the simulator says of it."""
+
+    log: Path
+    oracle: dict[str, Any]
+    summary: dict[str, Any]
+
+    @property
+    def sent(self) -> Tally:
+        return Tally.from_json(self.oracle["tables"])
+
+
+def _complete(oracle: Path) -> bool:
+    return oracle.exists() and bool(json.loads(oracle.read_text())["complete"])
+
+
+@pytest.fixture(scope="module")
+def captured(tmp_path_factory: pytest.TempPathFactory) -> Captured:
+    folder = tmp_path_factory.mktemp("captured")
+    oracle = folder / "oracle.json"
+    with simulator(*_MARKET, "--oracle", oracle, "--fault", "garbled@1s", "--fault", "unknown@2s") as (url, _):
+        capture = tickerplant(
+            "capture",
+            "--url",
+            url,
+            "--symbols",
+            "*",
+            "--channels",
+            "quotes,trades,bars",
+            "--log",
+            folder / "log",
+            "--json",
+        )
+        wait_for(lambda: _complete(oracle), 60, "the end of the market")
+        capture.send_signal(signal.SIGTERM)
+        output, _ = capture.communicate(timeout=30)
+    assert capture.returncode == 0
+    return Captured(folder / "log", json.loads(oracle.read_text()), json.loads(output))
+
+
+def test_capture_prints_its_counters_as_one_json_line(captured: Captured) -> None:
+    quotes = captured.sent.total("quotes").count
+
+    assert captured.summary["connections"] == 1
+    assert captured.summary["messages"]["quotes"] == quotes > 1_000
+
+
+def test_load_twice_and_in_two_processes_at_once_changes_nothing(captured: Captured, tmp_path: Path) -> None:
+    store = tmp_path / "lake"
+    both = [tickerplant("load", "--log", captured.log, "--store", store, "--json") for _ in range(2)]
+    outputs = [json.loads(p.communicate(timeout=60)[0]) for p in both]
+    assert [p.returncode for p in both] == [0, 0]
+    stored = [o["counters"]["stored"] for o in outputs]
+
+    again = json.loads(run("load", "--log", captured.log, "--store", store, "--json"))
+
+    total = sum(captured.sent.total(t).count for t in captured.sent.tables)
+    assert sorted(stored) == [0, total]
+    assert again["counters"] == {"received": 0, "stored": 0, "quarantined": 0, "control": 0}
+    assert store_tally(store).tables == captured.sent.tables
+
+
+def test_dropping_the_lake_and_loading_again_gives_equal_checksums(captured: Captured, tmp_path: Path) -> None:
+    store = tmp_path / "lake"
+    run("load", "--log", captured.log, "--store", store)
+    first = store_tally(store)
+    shutil.rmtree(store)
+    run("load", "--log", captured.log, "--store", store, "--batch-size", "1000")
+
+    assert store_tally(store).tables == first.tables == log_tally(captured.log)[0].tables
+
+
+def test_status_balances_and_names_what_was_set_aside(captured: Captured, tmp_path: Path) -> None:
+    store = tmp_path / "lake"
+    run("load", "--log", captured.log, "--store", store)
+
+    found = json.loads(run("status", "--store", store, "--log", captured.log, "--json"))
+
+    assert found["balanced"]
+    assert found["missing_rows"] == 0
+    assert found["received"] == found["stored"] + found["quarantined"] + found["control"]
+    assert found["quarantined"] == captured.oracle["garbled"] + captured.oracle["unknown"] == 2
+    assert found["partitions"][0]["lag_bytes"] == 0
+    assert any("'zz'" in q["reason"] for q in found["quarantine"])
+
+
+def test_query_prints_one_json_array_of_objects(captured: Captured, tmp_path: Path) -> None:
+    run("load", "--log", captured.log, "--store", tmp_path / "lake")
+
+    rows = json.loads(
+        run("query", "--store", tmp_path / "lake", "--json", "select count(*) as n, max(ts) as last from quotes")
+    )
+
+    assert rows[0]["n"] == captured.sent.total("quotes").count
+    assert rows[0]["last"].endswith("Z")
+
+
+def test_a_replayed_log_gives_the_same_rows_again(captured: Captured, tmp_path: Path) -> None:
+    oracle = tmp_path / "oracle.json"
+    with simulator("--log", captured.log, "--speed", "0", "--oracle", oracle) as (url, _):
+        plant = tickerplant(
+            "run", "--url", url, "--symbols", "*", "--log", tmp_path / "log", "--store", tmp_path / "lake", "--json"
+        )
+        wait_for(lambda: _complete(oracle), 60, "the end of the replay")
+        plant.send_signal(signal.SIGTERM)
+        output, _ = plant.communicate(timeout=60)
+
+    assert plant.returncode == 0
+    assert json.loads(output)["load"]["counters"]["stored"] == sum(
+        captured.sent.total(t).count for t in captured.sent.tables
+    )
+    assert store_tally(tmp_path / "lake").tables == captured.sent.tables
+
+
+def test_a_following_load_sees_rows_while_the_capture_runs(tmp_path: Path) -> None:
+    store = tmp_path / "lake"
+    with simulator(*_MARKET) as (url, _):
+        plant = tickerplant(
+            "run", "--url", url, "--symbols", "*", "--log", tmp_path / "log", "--store", store, "--for", "1h"
+        )
+        count = "select coalesce(max(received), 0) as n from positions"
+        wait_for(lambda: query(store, count)[0]["n"] > 100, 60, "rows while capturing", pause=0.1)
+        assert plant.poll() is None
+        assert stop(plant) == 0
+
+
+def test_maintain_keeps_every_row_and_export_writes_them(captured: Captured, tmp_path: Path) -> None:
+    store, to = tmp_path / "lake", tmp_path / "quotes.parquet"
+    run("load", "--log", captured.log, "--store", store)
+
+    done = json.loads(run("maintain", "--store", store, "--json"))
+    symbol = max(captured.sent.tables["quotes"], key=lambda s: captured.sent.tables["quotes"][s].count)
+    run("export", "quotes", "--store", store, "--symbols", symbol, "--to", to)
+
+    import pyarrow.parquet as pq
+
+    assert done
+    assert store_tally(store).tables == captured.sent.tables
+    assert pq.read_metadata(to).num_rows == captured.sent.tables["quotes"][symbol].count
+
+
+def test_log_commands_list_print_and_verify(captured: Captured) -> None:
+    listed = json.loads(run("log", "ls", "--log", captured.log, "--json"))
+    lines = run("log", "cat", "--log", captured.log, "--limit", "3").splitlines()
+
+    assert listed
+    assert [json.loads(line)["v"] for line in lines] == ["alpaca"] * 3
+    assert run("log", "verify", "--log", captured.log)
+
+
+def test_a_second_capture_of_the_same_feed_is_refused(tmp_path: Path) -> None:
+    with simulator(*_MARKET) as (url, _):
+        arguments = ("capture", "--url", url, "--symbols", "*", "--log", tmp_path / "log")
+        first = tickerplant(*arguments, "--for", "1h", stdout=subprocess.DEVNULL)
+        wait_for(lambda: list((tmp_path / "log").glob("*/*.jsonl")), 30, "a log")
+        second = subprocess.run(first.args, capture_output=True, text=True, timeout=30)
+        assert stop(first) == 0
+
+    assert second.returncode == 75
+    assert str(first.pid) in second.stderr
+
+
+def test_a_wrong_option_is_a_usage_error() -> None:
+    for arguments in (
+        ("query", "--store", "kafka://x", "select 1"),
+        ("capture", "--for", "soon"),
+        ("load", "--nonsense"),
+    ):
+        done = subprocess.run(tickerplant_command(*arguments), capture_output=True, text=True, timeout=30)
+        assert done.returncode == 2, done.stderr
+        assert "rror" in done.stderr
