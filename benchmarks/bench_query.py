@@ -47,8 +47,8 @@ def _batch(
     random: np.random.Generator, symbols: pa.Array, nanos: np.ndarray, received: np.ndarray, bid: np.ndarray
 ) -> pa.RecordBatch:
     n = len(nanos)
-    sizes = (random.geometric(0.3, (2, n)) * 100).astype(float)
-    venues = pa.array(list("NQPZKYJ"))
+    sizes = (random.geometric(0.45, (2, n)) * 100).astype(float)
+    venues, shares = pa.array(list("NQPZKYJ")), (0.35, 0.25, 0.18, 0.1, 0.06, 0.04, 0.02)
     micros = pa.timestamp("us", "UTC")
     columns = {
         "symbol": symbols,
@@ -56,10 +56,10 @@ def _batch(
         "ns": pa.array((nanos % 1000).astype(np.int16)),
         "bid_price": bid,
         "bid_size": sizes[0],
-        "bid_exchange": venues.take(pa.array(random.integers(0, 7, n))),
+        "bid_exchange": venues.take(pa.array(random.choice(7, n, p=shares))),
         "ask_price": np.round(bid + random.integers(1, 4, n) / 100, 2),
         "ask_size": sizes[1],
-        "ask_exchange": venues.take(pa.array(random.integers(0, 7, n))),
+        "ask_exchange": venues.take(pa.array(random.choice(7, n, p=shares))),
         "received_at": pa.array(received).cast(micros),
         "seq": pa.array((np.arange(n) % 20).astype(np.int32)),
     }

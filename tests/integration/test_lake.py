@@ -21,8 +21,9 @@ from tickerplant.errors import Busy, Fatal, UsageError
 from tickerplant.model import Batch, Counters, Position, Selection
 from tickerplant.stores import open_store
 from tickerplant.stores.lake import LakeStore
+from tickerplant.stores.lake_actions import File, Stats
 from tickerplant.stores.lake_history import state_at
-from tickerplant.stores.lake_log import File, Moved, Stats, TableLog
+from tickerplant.stores.lake_log import Moved, TableLog
 from tickerplant.stores.lake_rewrite import Merging
 from tickerplant.tables import QUOTES, TABLES
 
@@ -119,7 +120,13 @@ def test_handle_that_slept_catches_up(tmp_path: Path) -> None:
         for i in range(1, 310):
             write(store, i)
         write(sleeper, 0, quote(1), partition="other")
-        assert (sleeper.progress("p").position, store.progress("other").position) == (310, 1)
+        for i in range(310, 420):
+            write(store, i)
+        with closing(LakeStore(tmp_path)) as fresh:
+            assert fresh.table_log("positions").refresh().transactions == {"p": 420, "other": 1}
+            write(fresh, 0, quote(1), partition="other")
+            assert numbers(fresh) == [1]
+        assert (sleeper.progress("p").position, store.progress("other").position) == (420, 1)
 
 
 def test_commit_refuses_what_another_changed(tmp_path: Path) -> None:

@@ -52,11 +52,12 @@ class MemoryReader:
 
 @dataclass
 class MemoryLog:
-    """One partition of entries; each line counts as 100 bytes. `step` lines come with each read."""
+    """One partition of entries, `step` lines a read; a line is 100 bytes, a segment `per_segment` lines."""
 
     items: list[Record | Damage]
     partition: str = "alpaca.sip"
     step: int = 3
+    per_segment: int = 4
     url: str = "memory:"
 
     def partitions(self) -> list[str]:
@@ -66,7 +67,11 @@ class MemoryLog:
         return [Segment(partition, 1, 100 * len(self.items), 100 * len(self.items), False, "1")]
 
     def reader(self, partition: str, start: Position = _BEGINNING) -> MemoryReader:
-        entries = [Entry(position(1, 100 * i), position(1, 100 * (i + 1)), item) for i, item in enumerate(self.items)]
+        places = [(i // self.per_segment, 100 * (i % self.per_segment)) for i in range(len(self.items))]
+        entries = [
+            Entry(position(segment, at), position(segment, at + 100), item)
+            for (segment, at), item in zip(places, self.items, strict=True)
+        ]
         return MemoryReader(entries, start, self.step)
 
     def writer(self, partition: str) -> Any:
@@ -93,9 +98,11 @@ class MemoryStore:
         self, partition: str, start: Position, end: Position, batches: Sequence[Batch], counters: Counters
     ) -> None:
         at, _ = self.ledger.get(partition, (Position(0), Counters()))
-        assert at <= start or at >= end, f"expected to write from {at}, was {start}"
+        assert at == start or at >= end, f"expected to write from {at}, was {start}"
         for name in dict.fromkeys(b.table.name for b in batches):
-            if self.held.get((name, partition), 0) < end:
+            held = self.held.get((name, partition), 0)
+            assert not start < held < end, f"expected no stretch across {held}, was [{start}, {end})"
+            if held < end:
                 self._live_on()
                 self._put(TABLES[name], [r for b in batches if b.table.name == name for r in b.rows.to_pylist()])
                 self.held[name, partition] = end

@@ -335,7 +335,8 @@ def _starts(channels: tuple[str, ...], link: Link, alarm: Alarm | None, watchdog
         return starts
     is_wholly_mute = alarm.reason == "mute" and link.last_at - alarm.start < watchdog.mute_s / 2 * 1e9
     if not is_wholly_mute:
-        starts |= {c: min(s - _COUNTED_AFTER_NS, link.last_at) for c, s in alarm.starts.items() if c in starts}
+        early = {c: start - _COUNTED_AFTER_NS for c, start in alarm.starts.items() if c in starts}
+        starts |= {c: min(max(start, link.live_at), link.last_at) for c, start in early.items()}
     return starts
 
 

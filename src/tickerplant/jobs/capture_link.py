@@ -67,6 +67,8 @@ class Link:
         self.dialogue = dialogue
         self.last_at = 0
         """Receipt (ns) of the last data frame; of the `connected` record while there is none."""
+        self.live_at = 0
+        """Receipt (ns) of the `connected` record."""
         self.has_data = False
         self.is_live = False
         self.was_paused = False
@@ -114,7 +116,7 @@ class Link:
             self._send(message)
         if step.live and not self.is_live:
             self.is_live = True
-            self.last_at = max(self.last_at, self._on_live())
+            self.live_at = self.last_at = self._on_live()
             self.live.set_result(None)
         if step.problem is not None:
             self._refused(step.problem)

@@ -168,10 +168,10 @@ def split_at_cuts(entries: Sequence[Entry], cuts: Sequence[Position]) -> Iterato
     part: list[Entry] = []
     for entry in entries:
         for piece in _pieces(entry, cuts) if cuts else (entry,):
-            if part and piece.start in cuts:
+            part.append(piece)
+            if piece.end in cuts:
                 yield part
                 part = []
-            part.append(piece)
     if part:
         yield part
 
@@ -197,6 +197,7 @@ class _PartitionLoader:
         self._batch: _MicroBatch | None = None
         self._in_flight: Future[PartitionState] | None = None
         self._counters = progress.counters
+        self._taken = progress.position
 
     @property
     def gained(self) -> Counters:
@@ -213,9 +214,9 @@ class _PartitionLoader:
         """Read and decode once, commit what is due; False when there was nothing to read."""
         entries = self._reader.read(self._options.read_bytes)
         for part in split_at_cuts(entries, self._cuts):
-            if self._batch is not None and part[0].start in self._cuts:
-                self.commit()
             self._take(part)
+            if part[-1].end in self._cuts:
+                self.commit()
         if self._is_due():
             self.commit()
         self._collect(wait=False)
@@ -223,13 +224,13 @@ class _PartitionLoader:
 
     def _take(self, entries: list[Entry]) -> None:
         partition = self.state.partition
-        batch = self._batch or _MicroBatch(entries[0].start, entries[0].start, time.monotonic())
+        batch = self._batch or _MicroBatch(self._taken, self._taken, time.monotonic())
         decoded, gaps, counters = decode_entries(partition, entries, self._vendor)
         batch.batches += decoded.batches
         batch.rejects += decoded.rejects
         batch.gaps += gaps
         batch.counters += counters
-        batch.end = entries[-1].end
+        self._taken = batch.end = entries[-1].end
         last = entries[-1].item
         batch.received_at = last.received_at if isinstance(last, Record) else batch.received_at
         self._batch = batch

@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 
 from tickerplant.calendar import UTC, session_dates
 from tickerplant.schema import Table
-from tickerplant.stores.lake_log import File, Stats, sync_path
+from tickerplant.stores.lake_actions import File, Stats
+from tickerplant.stores.lake_log import sync_path
 from tickerplant.stores.lake_schema import SESSION, is_partitioned, writer_options
 
 ROW_GROUP_ROWS = 131_072

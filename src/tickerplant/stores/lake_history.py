@@ -15,7 +15,8 @@ import msgspec
 import zstandard
 
 from tickerplant.errors import UsageError
-from tickerplant.stores.lake_log import CHECKPOINT_EVERY, Commit, File, State, TableLog, sync_path
+from tickerplant.stores.lake_actions import Commit, File, State
+from tickerplant.stores.lake_log import CHECKPOINT_EVERY, TableLog, sync_path
 
 _PACK_WHEN = 2 * CHECKPOINT_EVERY
 

@@ -3,7 +3,7 @@
 `deltalake` creates tables and writes checkpoints; single commits are made here, because its commit lists the whole
 log folder (measured: 6 ms with 100 commits there, 17 ms with 1,200, and there are 57,600 in a session) and because its
 commit of added and removed files does not notice that another commit removed the same files
-(docs/decisions/lake.md). The protocol: https://github.com/delta-io/delta/blob/master/PROTOCOL.md, read 2026-11-21.
+(docs/decisions/0031-lake-commits.md).
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -23,6 +22,18 @@ import msgspec
 
 from tickerplant.errors import Fatal
 from tickerplant.schema import Table
+from tickerplant.stores.lake_actions import (
+    Action,
+    Add,
+    Commit,
+    File,
+    MetaData,
+    Protocol,
+    State,
+    actions_of,
+    decode_action,
+    file_of,
+)
 from tickerplant.stores.lake_schema import SESSION, delta_schema, is_partitioned
 
 CHECKPOINT_EVERY = 100
@@ -34,114 +45,9 @@ _CONFIGURATION = {
     "delta.deletedFileRetentionDuration": "interval 1 hours",
 }
 
-Value = str | int | float | bool | None
-
 
 class Moved(Exception):
     """The table changed in a way that makes a prepared commit wrong; look again and prepare a new one."""
-
-
-class Stats(msgspec.Struct, frozen=True, rename="camel"):
-    """Statistics of a file as the protocol writes them; bounds of some columns only."""
-
-    num_records: int = 0
-    min_values: dict[str, Value] = {}
-    max_values: dict[str, Value] = {}
-
-
-class File(msgspec.Struct, frozen=True):
-    """A data file; `path` is relative to the table's folder, `session` an ISO date or None (not partitioned)."""
-
-    path: str
-    size: int
-    session: str | None
-    stats: Stats
-
-    @property
-    def is_sorted(self) -> bool:
-        """Whether `maintain` wrote it."""
-        return self.path.rpartition("/")[2].startswith("sorted-")
-
-
-class _Add(msgspec.Struct, rename="camel"):
-    path: str
-    size: int
-    partition_values: dict[str, str | None] = {}
-    modification_time: int = 0
-    data_change: bool = True
-    stats: str | None = None
-
-
-class _Remove(msgspec.Struct, rename="camel"):
-    path: str
-    deletion_timestamp: int = 0
-    data_change: bool = True
-    extended_file_metadata: bool = True
-    partition_values: dict[str, str | None] | None = None
-    size: int | None = None
-
-
-class _Transaction(msgspec.Struct, rename="camel"):
-    app_id: str
-    version: int
-    last_updated: int | None = None
-
-
-class _Info(msgspec.Struct, rename="camel"):
-    timestamp: int = 0
-    operation: str = "WRITE"
-    operation_parameters: dict[str, str] = {}
-    engine_info: str = "tickerplant"
-
-
-class _Protocol(msgspec.Struct, rename="camel"):
-    min_reader_version: int
-    min_writer_version: int
-
-
-class _MetaData(msgspec.Struct, rename="camel"):
-    configuration: dict[str, str | None] = {}
-
-
-class _Action(msgspec.Struct, rename="camel", omit_defaults=True):
-    commit_info: _Info | None = None
-    protocol: _Protocol | None = None
-    meta_data: _MetaData | None = None
-    txn: _Transaction | None = None
-    add: _Add | None = None
-    remove: _Remove | None = None
-
-
-_decode_action = msgspec.json.Decoder(_Action).decode
-_decode_stats = msgspec.json.Decoder(Stats).decode
-
-
-class Commit(msgspec.Struct, frozen=True):
-    """What one version changed. `timestamp` is milliseconds UTC."""
-
-    version: int
-    timestamp: int
-    added: list[File]
-    removed: list[str]
-    transactions: dict[str, int] = {}
-
-
-@dataclass
-class State:
-    """A table at one version; -1 is a table that does not exist."""
-
-    version: int = -1
-    timestamp: int = 0
-    files: dict[str, File] = field(default_factory=dict)
-    transactions: dict[str, int] = field(default_factory=dict)
-
-    def apply(self, commit: Commit) -> None:
-        """Move on to the next version."""
-        for path in commit.removed:
-            self.files.pop(path, None)
-        self.files.update((file.path, file) for file in commit.added)
-        self.transactions.update(commit.transactions)
-        self.version, self.timestamp = commit.version, max(self.timestamp, commit.timestamp)
 
 
 class TableLog:
@@ -235,7 +141,7 @@ class TableLog:
             while True:
                 _check(state, removed, transaction)
                 now = max(time.time_ns() // 1_000_000, state.timestamp)
-                lines = _actions(added, removed, transaction, data_change, now)
+                lines = actions_of(added, removed, transaction, data_change, now)
                 if self._put(state.version + 1, b"\n".join(map(msgspec.json.encode, lines))):
                     break
                 self.refresh()
@@ -262,9 +168,9 @@ class TableLog:
         commit = Commit(version, 0, [], [], {})
         timestamp = 0
         for line in data.splitlines():
-            action = _decode_action(line)
+            action = decode_action(line)
             if action.add:
-                commit.added.append(_file(action.add))
+                commit.added.append(file_of(action.add))
             elif action.remove:
                 commit.removed.append(action.remove.path)
             elif action.txn:
@@ -275,7 +181,7 @@ class TableLog:
                 self._accept(action)
         return msgspec.structs.replace(commit, timestamp=timestamp)
 
-    def _accept(self, action: _Action) -> None:
+    def _accept(self, action: Action) -> None:
         where = f"lake table {self.table.name}"
         if action.protocol:
             found = (action.protocol.min_reader_version, action.protocol.min_writer_version)
@@ -313,15 +219,15 @@ class TableLog:
         add, txn, protocol, metadata = (row.get(n) or {} for n in ("add", "txn", "protocol", "metaData"))
         if add.get("path"):
             values = dict(add["partitionValues"] or ())
-            file = _file(_Add(add["path"], add["size"], values, stats=add.get("stats")))
+            file = file_of(Add(add["path"], add["size"], values, stats=add.get("stats")))
             state.files[file.path] = file
         elif txn.get("appId"):
             state.transactions[txn["appId"]] = txn["version"]
         elif protocol.get("minReaderVersion"):
-            versions = _Protocol(protocol["minReaderVersion"], protocol["minWriterVersion"])
-            self._accept(_Action(protocol=versions))
+            versions = Protocol(protocol["minReaderVersion"], protocol["minWriterVersion"])
+            self._accept(Action(protocol=versions))
         elif metadata.get("configuration"):
-            self._accept(_Action(meta_data=_MetaData(dict(metadata["configuration"]))))
+            self._accept(Action(meta_data=MetaData(dict(metadata["configuration"]))))
 
     def _put(self, version: int, data: bytes) -> bool:
         """Create a version's file, whole or not at all; False when it exists."""
@@ -353,38 +259,9 @@ def _name(version: int) -> str:
     return f"{version:020d}.json"
 
 
-def _file(add: _Add) -> File:
-    stats = _decode_stats(add.stats) if add.stats else Stats()
-    return File(add.path, add.size, add.partition_values.get(SESSION), stats)
-
-
 def _check(state: State, removed: Sequence[File], transaction: tuple[str, int, int] | None) -> None:
     if transaction and state.transactions.get(transaction[0], 0) != transaction[1]:
         raise Moved(f"{transaction[0]} is at {state.transactions.get(transaction[0], 0)}, not at {transaction[1]}")
     gone = [file.path for file in removed if file.path not in state.files]
     if gone:
         raise Moved(f"{len(gone)} files were replaced meanwhile, such as {gone[0]}")
-
-
-def _actions(
-    added: Sequence[File],
-    removed: Sequence[File],
-    transaction: tuple[str, int, int] | None,
-    data_change: bool,
-    now: int,
-) -> list[_Action]:
-    mode = "Overwrite" if removed else "Append"
-    actions = [_Action(commit_info=_Info(now, "WRITE" if data_change else "OPTIMIZE", {"mode": mode}))]
-    if transaction:
-        actions.append(_Action(txn=_Transaction(transaction[0], transaction[2], now)))
-    for file in removed:
-        values = _partition_values(file)
-        actions.append(_Action(remove=_Remove(file.path, now, data_change, True, values, file.size)))
-    for file in added:
-        stats = msgspec.json.encode(file.stats).decode()
-        actions.append(_Action(add=_Add(file.path, file.size, _partition_values(file), now, data_change, stats)))
-    return actions
-
-
-def _partition_values(file: File) -> dict[str, str | None]:
-    return {} if file.session is None else {SESSION: file.session}

@@ -18,9 +18,10 @@ from tickerplant.errors import Fatal
 from tickerplant.fingerprint import Tally
 from tickerplant.model import Batch, Maintained
 from tickerplant.schema import Table, quoted
+from tickerplant.stores.lake_actions import File
 from tickerplant.stores.lake_files import ROW_GROUP_ROWS, DataFile, read_groups
 from tickerplant.stores.lake_history import drop_packs, pack, recently_removed
-from tickerplant.stores.lake_log import File, Moved, TableLog
+from tickerplant.stores.lake_log import Moved, TableLog
 from tickerplant.stores.lake_schema import is_partitioned, order
 
 log = structlog.get_logger()
@@ -28,7 +29,7 @@ log = structlog.get_logger()
 FILE_ROWS = 4 << 20
 MEMORY_LIMIT = "1GB"
 _ATTEMPTS = 5
-_LEVEL = 3
+_LEVEL = 6
 _UNCOMMITTED_S = 24 * 3600.0
 
 

@@ -14,7 +14,8 @@ import pyarrow as pa
 
 from tickerplant.errors import Fatal, Retryable, UsageError
 from tickerplant.schema import TIMESTAMP, Table, quoted
-from tickerplant.stores.lake_log import File, TableLog
+from tickerplant.stores.lake_actions import File
+from tickerplant.stores.lake_log import TableLog
 from tickerplant.stores.lake_scan import files_as_of
 from tickerplant.stores.lake_schema import SESSION, delta_schema, is_partitioned
 

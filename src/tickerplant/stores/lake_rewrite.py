@@ -11,8 +11,9 @@ import pyarrow.compute as pc
 import structlog
 
 from tickerplant.schema import Table
+from tickerplant.stores.lake_actions import File
 from tickerplant.stores.lake_files import Bounds, bounds, read_groups, write_file
-from tickerplant.stores.lake_log import File, Moved, TableLog
+from tickerplant.stores.lake_log import Moved, TableLog
 
 log = structlog.get_logger()
 
@@ -27,7 +28,7 @@ class Merging:
     tiny_bytes: int = 192 << 10
     tiny_count: int = 60
     small_bytes: int = 8 << 20
-    small_count: int = 240
+    small_count: int = 600
     target_bytes: int = 16 << 20
 
     def choose(self, files: Sequence[File]) -> list[File]:

@@ -15,9 +15,10 @@ from tickerplant.calendar import NEW_YORK
 from tickerplant.errors import UsageError
 from tickerplant.model import Selection
 from tickerplant.schema import Table
+from tickerplant.stores.lake_actions import File
 from tickerplant.stores.lake_files import ROW_GROUP_ROWS, stats_value
 from tickerplant.stores.lake_history import state_at, state_when
-from tickerplant.stores.lake_log import File, TableLog
+from tickerplant.stores.lake_log import TableLog
 
 
 def files_as_of(log: TableLog, as_of: datetime | int | None) -> list[File]:

@@ -33,12 +33,12 @@ def order(table: Table) -> tuple[str, ...]:
 def writer_options(table: Table, level: int = 1) -> dict[str, Any]:
     """Options of `pyarrow.parquet.ParquetWriter`.
 
-    Times and integers as differences, the rest as dictionaries, zstd. Real quotes, sorted: 3.0 bytes a row instead of
-    4.6 with everything as dictionaries (measured 2026-11-21).
+    Times and long integers as differences, prices plain, the rest as dictionaries, zstd: real quotes with receipt times
+    of their own take 3.4 bytes sorted, 11.5 when also nanoseconds, prices and venues are random (measured 2026-11-21).
     """
-    fields = list(table.schema)
-    packed = [f.name for f in fields if pa.types.is_integer(f.type) or pa.types.is_temporal(f.type)]
-    coded = [f.name for f in fields if pa.types.is_string(f.type) or pa.types.is_floating(f.type)]
+    packed = [c.name for c in table.columns if pa.types.is_int64(c.type) or pa.types.is_temporal(c.type)]
+    plain = [c.name for c in table.columns if c.unit.startswith("dollars") or pa.types.is_binary(c.type)]
+    coded = [n for n in table.schema.names if n not in packed and n not in plain]
     return {
         "compression": "zstd",
         "compression_level": level,
