@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -68,33 +68,42 @@ def _missing(store: Store, batch: Batch) -> Batch:
 class _Mended:
     """What one partition's quarantined messages became."""
 
-    batches: list[Batch]
-    released: list[Reject]
-    counters: Counters
-    remaining: int
+    batches: list[Batch] = field(default_factory=list)
+    released: list[Reject] = field(default_factory=list)
+    found: list[Reject] = field(default_factory=list)
+    counters: Counters = field(default_factory=Counters)
+    remaining: int = 0
+
+
+def _mend_line(mended: _Mended, partition: str, entry: Entry, items: set[int], vendor: Vendor) -> None:
+    """Decode one line again and add what came free; a line set aside whole can still hold bad messages."""
+    decoded, gaps, counters = decode_entries(partition, [entry], vendor)
+    still = {r.item for r in decoded.rejects}
+    freed = set() if _WHOLE_LINE in still else items - still
+    mended.remaining += len(items) - len(freed)
+    if not freed:
+        return
+    is_whole = _WHOLE_LINE in freed
+    found = decoded.rejects if is_whole else ()
+    rows = [b for batch in decoded.batches if (b := _chosen(batch, freed)).rows.num_rows]
+    stored = sum(b.rows.num_rows for b in rows)
+    control = counters.control if is_whole else len(freed) - stored
+    aside = len(found) - len(freed)
+    mended.counters += Counters(stored + control + aside, stored, aside, control)
+    mended.batches += rows + ([gaps_batch(gaps)] if gaps else [])
+    mended.released += _released(entry, freed)
+    mended.found += found
+    mended.remaining += len(found)
 
 
 def _mend(log: Log, partition: str, wanted: dict[Position, set[int]], vendor: Vendor) -> _Mended:
-    mended = _Mended([], [], Counters(), 0)
+    mended = _Mended()
     for at, items in sorted(wanted.items()):
         entry = _entry_at(log, partition, at)
         if entry is None:
             mended.remaining += len(items)
-            continue
-        decoded, gaps, counters = decode_entries(partition, [entry], vendor)
-        still = {r.item for r in decoded.rejects}
-        freed = items if not still & {_WHOLE_LINE} else set()
-        freed -= still
-        mended.remaining += len(items) - len(freed)
-        if not freed:
-            continue
-        rows = [b for batch in decoded.batches if (b := _chosen(batch, freed)).rows.num_rows]
-        mended.batches += rows + ([gaps_batch(gaps)] if gaps else [])
-        stored = sum(b.rows.num_rows for b in rows)
-        control = counters.control if _WHOLE_LINE in freed else len(freed) - stored
-        extra = stored + control - len(freed)
-        mended.counters += Counters(extra, stored, -len(freed), control)
-        mended.released += _released(entry, freed)
+        else:
+            _mend_line(mended, partition, entry, items, vendor)
     return mended
 
 
@@ -123,6 +132,7 @@ def reload_quarantined(log: Log, store: Store, vendor_of: VendorOf) -> ReloadSum
                 continue
             rows = [_missing(store, b) if "seq" in b.rows.schema.names else b for b in mended.batches]
             rows.append(quarantine_batch(partition, mended.released, state="loaded"))
+            rows.append(quarantine_batch(partition, mended.found))
             _write(store, partition, rows, mended.counters)
             loaded += len(mended.released)
     return ReloadSummary(loaded, remaining)

@@ -58,6 +58,7 @@ class Follower:
         while not self._ending.wait(0.2):
             if (code := self._process.poll()) is None:
                 continue
+            self.output, _ = self._process.communicate()
             log_lines.warning("loader ended early, starting it again", exit_code=code, wait_s=wait)
             self._ending.wait(wait)
             wait = min(_LONGEST_WAIT_S, wait * 2)

@@ -33,8 +33,8 @@ def order(table: Table) -> tuple[str, ...]:
 def writer_options(table: Table, level: int = 1) -> dict[str, Any]:
     """Options of `pyarrow.parquet.ParquetWriter`.
 
-    Times and long integers as differences, prices plain, the rest as dictionaries, zstd: real quotes with receipt times
-    of their own take 3.4 bytes sorted, 11.5 when also nanoseconds, prices and venues are random (measured 2026-11-21).
+    Times and long integers as differences, prices plain, the rest as dictionaries, zstd: sorted real quotes
+    take 2-3.5 bytes depending on receipt times, random ones with nanoseconds 10.4 (docs/decisions/0063-lake-files.md).
     """
     packed = [c.name for c in table.columns if pa.types.is_int64(c.type) or pa.types.is_temporal(c.type)]
     plain = [c.name for c in table.columns if c.unit.startswith("dollars") or pa.types.is_binary(c.type)]
