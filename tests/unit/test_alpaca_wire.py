@@ -10,7 +10,7 @@ from tickerplant.errors import Fatal, RequestFailed, Retryable, SlowRetry, Ticke
 from tickerplant.model import Credentials, Secret, Selection, Step
 from tickerplant.vendors.alpaca import VENDOR
 from tickerplant.vendors.alpaca.channels import CHANNELS, feed_of
-from tickerplant.vendors.alpaca.wire import AlpacaDialogue, dialogue, handshake_problem
+from tickerplant.vendors.alpaca.wire import AlpacaDialogue, dialogue
 
 KEYS = Credentials("the-key", Secret("the-secret"))
 CONNECTED = b'[{"T":"success","msg":"connected"}]'
@@ -348,22 +348,6 @@ def test_a_bad_url_is_shown_without_its_password() -> None:
     with pytest.raises(UsageError) as caught:
         feed_of("wss://me:hidden@host/v2/?key=hidden")
     assert "hidden" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("status", "kind"),
-    [(429, SlowRetry), (401, Fatal), (403, Fatal), (404, Fatal), (500, Retryable), (503, Retryable), (301, Fatal)],
-)
-def test_handshake_statuses_are_classed(status: int, kind: type[TickerplantError]) -> None:
-    problem = handshake_problem(status)
-    assert type(problem) is kind
-    assert str(status) in str(problem)
-
-
-def test_handshake_honours_retry_after() -> None:
-    problem = handshake_problem(429, 7.0)
-    assert isinstance(problem, SlowRetry)
-    assert problem.retry_after == 7.0
 
 
 @pytest.mark.parametrize(("tables", "symbols"), [("orders", "A"), ("quotes news", "A"), ("", "A"), ("quotes", "")])

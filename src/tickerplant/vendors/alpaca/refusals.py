@@ -1,7 +1,7 @@
-"""What the vendor refuses, classed: the error codes of the stream and the HTTP statuses of the handshake.
+"""What the vendor refuses, classed: the error codes of the stream. HTTP statuses are classed in `net/websocket.py`.
 
 Source: https://docs.alpaca.markets/docs/streaming-market-data, captured 2026-01-26; 411 from
-https://github.com/alpacahq/alpaca-trade-api-go (marketdata/stream/errors.go); 429 at the handshake: users' reports.
+https://github.com/alpacahq/alpaca-trade-api-go (marketdata/stream/errors.go).
 """
 
 from __future__ import annotations
@@ -32,18 +32,6 @@ def refusal(code: int | None, said: str) -> TickerplantError:
     """The problem that an error message names. A code we do not know is Retryable."""
     kind, advice = _CODES.get(code or 0, (Retryable, "connect again; report this code if it stays"))
     return kind(f"alpaca: expected no error, was {code} {said!r}; do {advice}")
-
-
-def handshake_problem(status: int, retry_after: float | None = None) -> TickerplantError:
-    """The problem that an HTTP status other than 101 names; `retry_after` is the answer's header, in seconds."""
-    was = f"alpaca: expected HTTP 101 at the handshake, was {status}"
-    if status == 429:
-        return SlowRetry(f"{was}; do connect less often", retry_after)
-    if status >= 500:
-        return Retryable(was, retry_after)
-    if status in (401, 403):
-        return Fatal(f"{was}; do check ALPACA_API_KEY, ALPACA_SECRET_KEY and the plan")
-    return Fatal(f"{was}; do check the URL, such as wss://stream.data.alpaca.markets/v2/iex")
 
 
 def severity(problem: TickerplantError) -> int:

@@ -17,10 +17,9 @@ from tickerplant.errors import Retryable, TickerplantError, UsageError, excerpt
 from tickerplant.model import Credentials, Limits, Selection, Step
 from tickerplant.vendors.alpaca import refusals
 from tickerplant.vendors.alpaca.channels import CHANNELS
-from tickerplant.vendors.alpaca.refusals import handshake_problem
 from tickerplant.vendors.alpaca.subscriptions import REFUSALS, Request, Subscriptions, requests
 
-__all__ = ["AlpacaDialogue", "dialogue", "handshake_problem"]
+__all__ = ["AlpacaDialogue", "dialogue"]
 
 Encoding = Literal["json", "msgpack"]
 Auth = Literal["message", "headers"]
