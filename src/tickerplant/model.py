@@ -242,6 +242,16 @@ class LogReader(Protocol):
         unread; one that a later segment follows is damage."""
         ...
 
+    def finish(self) -> list[Entry]:
+        """What is damaged at the present end, once nobody writes there any more; empty while the partition has an
+        owner.
+
+        For when `read` gave nothing; ask again until it is empty. Lines that an owner wrote just before it went come
+        first. `after` of the damage is None while nothing follows. Positions are those that `read` gives the same
+        damage when a later segment follows. Damage that no whole line precedes stays unread: nothing tells its time.
+        """
+        ...
+
     def close(self) -> None:
         """Release files; idempotent."""
         ...

@@ -39,9 +39,17 @@ class MemoryReader:
     entries: list[Entry]
     position: Position
     step: int
+    is_owned: bool = False
 
     def read(self, max_bytes: int) -> list[Entry]:
-        found = [e for e in self.entries if e.start >= self.position][: self.step]
+        whole = [i for i, e in enumerate(self.entries) if isinstance(e.item, Record)]
+        return self._take(self.entries[: whole[-1] + 1] if whole else [])
+
+    def finish(self) -> list[Entry]:
+        return [] if self.is_owned else self._take(self.entries)
+
+    def _take(self, entries: list[Entry]) -> list[Entry]:
+        found = [e for e in entries if e.start >= self.position][: self.step]
         if found:
             self.position = found[-1].end
         return found
@@ -52,12 +60,16 @@ class MemoryReader:
 
 @dataclass
 class MemoryLog:
-    """One partition of entries, `step` lines a read; a line is 100 bytes, a segment `per_segment` lines."""
+    """One partition of entries, `step` lines a read; a line is 100 bytes, a segment `per_segment` lines.
+
+    Damage after the last whole line is at the live end: held back until a reader finishes.
+    """
 
     items: list[Record | Damage]
     partition: str = "alpaca.sip"
     step: int = 3
     per_segment: int = 4
+    is_owned: bool = False
     url: str = "memory:"
 
     def partitions(self) -> list[str]:
@@ -72,7 +84,7 @@ class MemoryLog:
             Entry(position(segment, at), position(segment, at + 100), item)
             for (segment, at), item in zip(places, self.items, strict=True)
         ]
-        return MemoryReader(entries, start, self.step)
+        return MemoryReader(entries, start, self.step, self.is_owned)
 
     def writer(self, partition: str) -> Any:
         raise NotImplementedError

@@ -70,7 +70,7 @@ def test_verify_exits_with_1_when_bytes_are_damaged(tmp_path: Path) -> None:
     _log(tmp_path, LINES)
     sound = _run("verify", "--log", tmp_path)
     assert sound.exit_code == 0
-    assert "4 whole lines in 1 segments, nothing damaged" in sound.stdout
+    assert "4 whole lines in 1 segment, nothing damaged" in sound.stdout
     _log(tmp_path, [LINES[0], LINES[1][:-8] + b"\n", LINES[2]])
     broken = _run("verify", "--log", tmp_path, "--json")
     assert broken.exit_code == 1
@@ -79,4 +79,4 @@ def test_verify_exits_with_1_when_bytes_are_damaged(tmp_path: Path) -> None:
     assert check["first_received_at"] == 1_763_649_000_000_000_000
     text = _run("verify", "--log", tmp_path)
     assert text.exit_code == 1
-    assert "2 whole lines in 1 segments, 1 damaged stretches" in text.stdout
+    assert "2 whole lines in 1 segment, 1 damaged stretch" in text.stdout

@@ -7,8 +7,9 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, Self
 
@@ -17,6 +18,7 @@ import structlog
 from rich import box
 from rich.console import Console
 from rich.markup import escape as plain
+from rich.measure import Measurement
 from rich.table import Table
 
 from tickerplant.settings import Settings, read_settings
@@ -24,7 +26,18 @@ from tickerplant.settings import Settings, read_settings
 if TYPE_CHECKING:
     from tickerplant.jobs.load import PartitionState
 
-__all__ = ["Ticker", "configure_logging", "err", "out", "plain", "print_json", "settings", "sheet", "stop_on_signals"]
+__all__ = [
+    "Ticker",
+    "clock",
+    "configure_logging",
+    "err",
+    "out",
+    "plain",
+    "print_json",
+    "settings",
+    "sheet",
+    "stop_on_signals",
+]
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -68,31 +81,61 @@ def stop_on_signals() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
+_WHOLE = frozenset(
+    ("start", "end", "first", "last", "session", "check", "state", "partition", "feed", "channel", "table")
+)
 _NUMERIC = frozenset(
     (
-        *(
-            "rows",
-            "symbols",
-            "messages",
-            "log",
-            "behind",
-            "received",
-            "stored",
-            "quarantined",
-            "control",
-            "sent",
-            "missed",
-        ),
-        *("files", "bytes", "before", "after", "quotes", "trades", "volume", "vwap", "spread"),
+        *("rows", "symbols", "messages", "log", "behind", "received", "stored", "quarantined", "control", "sent"),
+        *("missed", "damaged", "segment", "lines", "ratio", "lasted", "files", "bytes", "before", "after"),
+        *("quotes", "trades", "volume", "vwap", "spread", "figure"),
     )
 )
 
 
+def size(count: int) -> str:
+    """Bytes for people: 76.9 MB."""
+    for unit, least in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if count >= least:
+            return f"{count / least:,.1f} {unit}"
+    return f"{count} B"
+
+
+def clock(at: datetime | None) -> str:
+    """A moment for people: UTC, milliseconds, empty when there is none."""
+    return "" if at is None else at.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+
+
+def show(table: Table, names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print rows as a table, or, where the screen is too narrow, one value a line like psql's expanded form."""
+    for row in rows:
+        table.add_row(*map(plain, row))
+    if Measurement.get(out, out.options.update(width=10_000), table).maximum <= out.width or not rows:
+        out.print(table)
+        return
+    widest = max(map(len, names))
+    for number, row in enumerate(rows, 1):
+        out.print(f"[dim]- {number} {'-' * max(0, min(out.width, 60) - len(str(number)) - 3)}[/]")
+        for name, value in zip(names, row, strict=True):
+            out.print(f"{name:<{widest}}  {plain(value)}", soft_wrap=True)
+
+
 def sheet(title: str, *columns: str) -> Table:
     """A plain table to fill; columns with the names of numbers are right-aligned, long cells are folded."""
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=box.SIMPLE_HEAD)
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        header_style="bold",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
     for column in columns:
-        table.add_column(column, justify="right" if column in _NUMERIC else "left", overflow="fold")
+        is_number = column in _NUMERIC
+        table.add_column(
+            column, justify="right" if is_number else "left", overflow="fold", no_wrap=is_number or column in _WHOLE
+        )
     return table
 
 

@@ -188,7 +188,7 @@ def _holes(oracle: dict[str, Any], store: Store) -> None:
 def _answer(store: Store) -> str:
     rows = store.query(_QUESTION).to_pylist()
     sheet = console.sheet(
-        "Most traded by dollars: volume-weighted price, mean quoted spread in basis points",
+        "Most traded by dollars; spread in basis points",
         "symbol", "quotes", "trades", "volume", "vwap", "spread",
     )  # fmt: skip
     for r in rows:

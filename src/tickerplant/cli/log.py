@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
@@ -33,18 +33,10 @@ def _open(url: str | None) -> Log:
     return open_log(url or console.settings().log)
 
 
-def _table(*columns: str) -> Table:
-    table = Table(header_style="bold")
-    for column in columns:
-        is_text = column in ("partition", "state", "first", "last")
-        table.add_column(column, justify="left" if is_text else "right")
-    return table
-
-
 def _time(ns: int | None) -> str:
     if ns is None:
         return ""
-    return f"{datetime.fromtimestamp(ns // 10**9, UTC):%Y-%m-%d %H:%M:%S}.{ns % 10**9 // 10**6:03d}Z"
+    return f"{datetime.fromtimestamp(ns // 10**9, UTC):%Y-%m-%d %H:%M:%S}"
 
 
 @app.command("ls")
@@ -55,7 +47,7 @@ def ls(log: _LogOption = None, as_json: _JsonOption = False) -> None:
     if as_json:
         console.print_json([asdict(segment) for segment in segments])
         return
-    table = _table("partition", "segment", "state", "bytes", "stored", "ratio")
+    table = console.sheet("Segments", "partition", "segment", "state", "bytes", "stored", "ratio")
     for s in segments:
         ratio = f"{s.size_bytes / s.stored_bytes:.1f}" if s.stored_bytes else ""
         state = "sealed" if s.sealed else "open"
@@ -75,7 +67,7 @@ def _position(text: str) -> Position:
 def _entries(log: Log, partition: str, start: Position) -> Iterator[Entry]:
     reader = log.reader(partition, start)
     try:
-        while entries := reader.read(_READ_BYTES):
+        while entries := reader.read(_READ_BYTES) or reader.finish():
             yield from entries
     finally:
         reader.close()
@@ -127,12 +119,11 @@ def cat(
 
 
 def _checks_table(checks: list[SegmentCheck]) -> Table:
-    table = _table("partition", "segment", "state", "lines", "bytes", "damaged", "unfinished", "first", "last")
+    table = console.sheet("Segments, receipts UTC", "partition", "segment", "lines", "bytes", "damaged", "first")
     for c in checks:
-        damaged = f"[red]{c.damaged:,} ({c.damaged_bytes:,} B)[/]" if c.damaged else "0"
-        row: list[Any] = [c.partition, c.segment, "sealed" if c.sealed else "open", f"{c.lines:,}", f"{c.size_bytes:,}"]
-        row += [damaged, f"{c.unfinished_bytes:,}", _time(c.first_received_at), _time(c.last_received_at)]
-        table.add_row(*map(str, row))
+        damaged = f"[red]{c.damaged:,} ({console.size(c.damaged_bytes)})[/]" if c.damaged else "0"
+        size = console.size(c.size_bytes)
+        table.add_row(c.partition, str(c.segment), f"{c.lines:,}", size, damaged, _time(c.first_received_at))
     return table
 
 
@@ -148,7 +139,13 @@ def verify(log: _LogOption = None, as_json: _JsonOption = False) -> None:
     else:
         console.out.print(_checks_table(checks))
         lines = sum(c.lines for c in checks)
-        end = f"[red]{damaged:,} damaged stretches[/]" if damaged else "[green]nothing damaged[/]"
-        console.out.print(f"{lines:,} whole lines in {len(checks)} segments, {end}")
+        end = (
+            f"[red]{damaged:,} damaged stretch{'es'[: 2 * (damaged != 1)]}[/]"
+            if damaged
+            else "[green]nothing damaged[/]"
+        )
+        unfinished = sum(c.unfinished_bytes for c in checks)
+        tail = f", {console.size(unfinished)} not finished yet" if unfinished else ""
+        console.out.print(f"{lines:,} whole lines in {len(checks)} segment{'s'[: len(checks) != 1]}, {end}{tail}")
     if damaged:
         raise typer.Exit(1)

@@ -56,7 +56,12 @@ def version(text: str | None) -> datetime | int | None:
 
 def objects(rows: pa.Table) -> list[dict[str, Any]]:
     """Rows for JSON: times ISO with microseconds and Z, dates ISO, binary base64, no-numbers null."""
+    import pyarrow as pa
+
     names = rows.column_names
+    sheet = console.sheet("", *names)
+    for column, field in zip(sheet.columns, rows.schema, strict=True):
+        column.justify = "right" if pa.types.is_integer(field.type) or pa.types.is_floating(field.type) else "left"
     columns = [[plain(v) for v in column.to_pylist()] for column in rows.columns]
     return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
 
@@ -105,9 +110,13 @@ def _statement(sql: str | None, file: Path | None) -> str:
 
 
 def _show(rows: pa.Table, limit: int) -> None:
-    sheet = console.sheet("", *rows.column_names)
-    for row in objects(rows.slice(0, limit)):
-        sheet.add_row(*("" if v is None else console.plain(str(v)) for v in row.values()))
-    console.out.print(sheet)
+    import pyarrow as pa
+
+    names = rows.column_names
+    sheet = console.sheet("", *names)
+    for column, field in zip(sheet.columns, rows.schema, strict=True):
+        column.justify = "right" if pa.types.is_integer(field.type) or pa.types.is_floating(field.type) else "left"
+    values = [["" if v is None else str(v) for v in row.values()] for row in objects(rows.slice(0, limit))]
+    console.show(sheet, names, values)
     if rows.num_rows > limit:
         console.err.print(f"{limit} of {rows.num_rows:,} rows; --all shows them, --json and export take them along")

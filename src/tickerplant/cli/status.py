@@ -15,24 +15,24 @@ if TYPE_CHECKING:
     from tickerplant.jobs.status import Status
 
 
-def _iso(value: Any) -> str:
-    return "" if value is None else value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def _lasted(gap: dict[str, Any]) -> str:
+    return f"{(gap['end'] - gap['start']).total_seconds():,.3f} s" if gap["end"] else "open"
 
 
 def _sheets(status: Status) -> list[Table]:
     log = console.sheet("Log", "partition", "log", "behind", "received", "stored", "quarantined", "control")
     for p in status.partitions:
         numbers = (p.received, p.stored, p.quarantined, p.control)
-        log.add_row(p.partition, f"{p.log_bytes:,} B", f"{p.lag_bytes:,} B", *(f"{n:,}" for n in numbers))
-    tables = console.sheet("Tables", "table", "rows", "symbols", "first", "last")
+        log.add_row(p.partition, console.size(p.log_bytes), console.size(p.lag_bytes), *(f"{n:,}" for n in numbers))
+    tables = console.sheet("Tables, times UTC", "table", "rows", "symbols", "first", "last")
     for t in status.tables:
         if t.rows:
-            tables.add_row(t.table, f"{t.rows:,}", f"{t.symbols:,}", _iso(t.first), _iso(t.last))
-    gaps = console.sheet("Gaps, latest first", "feed", "channel", "start", "end", "reason", "state")
+            span = (f"{at:%Y-%m-%d %H:%M:%S}" if at else "" for at in (t.first, t.last))
+            tables.add_row(t.table, f"{t.rows:,}", f"{t.symbols:,}", *span)
+    gaps = console.sheet("Gaps, latest first, times UTC", "feed", "channel", "start", "lasted", "reason", "state")
     for g in status.gaps:
-        gaps.add_row(
-            f"{g['vendor']}.{g['feed']}", g["channel"], _iso(g["start"]), _iso(g["end"]), g["reason"], g["state"]
-        )
+        feed = f"{g['vendor']}.{g['feed']}"
+        gaps.add_row(feed, g["channel"], console.clock(g["start"]), _lasted(g), g["reason"], g["state"])
     quarantine = console.sheet("Quarantine", "partition", "messages", "state", "reason")
     for q in status.quarantine:
         quarantine.add_row(q["partition"], f"{q['messages']:,}", q["state"], console.plain(q["reason"]))

@@ -1,14 +1,18 @@
-"""What a capture is told, and what it tells."""
+"""What a capture is told, what it works with, and what it tells."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 from tickerplant.calendar import Session
+from tickerplant.jobs.capture_link import Tally
+from tickerplant.jobs.capture_sessions import NearSessions
+from tickerplant.model import Credentials, Dialogue, LogWriter, Selection, Vendor
 from tickerplant.net.backoff import BackoffOptions
 from tickerplant.net.watchdog import WatchdogOptions
 from tickerplant.net.websocket import SocketOptions
@@ -64,3 +68,34 @@ class CaptureSummary:
     gaps: int
     last_error: str | None
     seconds: float
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one run of a capture works with, over all of its connections. `clock` is ns since 1970."""
+
+    vendor: Vendor
+    url: str
+    selection: Selection
+    credentials: Credentials
+    options: CaptureOptions
+    writer: LogWriter
+    tally: Tally
+    sessions: NearSessions
+    stop: asyncio.Event
+    clock: Callable[[], int]
+    report: Callable[[CaptureState], None] | None
+
+    def dialogue(self) -> Dialogue:
+        """The protocol of a new connection."""
+        assert self.vendor.dialogue is not None
+        return self.vendor.dialogue(self.selection, self.credentials)
+
+    def session(self, wait: bool = False) -> Session | None:
+        """The session that holds the present moment; without `wait`, None also while it is not known yet."""
+        now = datetime.fromtimestamp(self.clock() / 1e9, UTC)
+        return self.options.session_at(now) if self.options.session_at else self.sessions.at(now, wait)
+
+    def pending_bytes(self) -> int:
+        """Bytes taken but not on disk."""
+        return getattr(self.writer, "pending_bytes", 0)

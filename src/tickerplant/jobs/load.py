@@ -12,22 +12,17 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from dataclasses import dataclass, field
 from threading import Event
 
-import pyarrow as pa
 import structlog
 
-from tickerplant.errors import BadData
-from tickerplant.jobs.gaps import Gap, gap_of_damage, gaps_batch, gaps_of_record
+from tickerplant.jobs.gaps import Gap, gaps_batch
+from tickerplant.jobs.load_decode import decode_entries, feed_of, quarantine_batch, split_at_cuts
 from tickerplant.model import (
     Batch,
     Counters,
-    Damage,
-    Decoded,
     Entry,
-    Kind,
     Log,
     LogReader,
     Position,
@@ -37,7 +32,17 @@ from tickerplant.model import (
     Store,
     Vendor,
 )
-from tickerplant.tables import QUARANTINE
+
+__all__ = [
+    "LoadOptions",
+    "LoadSummary",
+    "PartitionState",
+    "VendorOf",
+    "decode_entries",
+    "load",
+    "quarantine_batch",
+    "split_at_cuts",
+]
 
 log_lines = structlog.get_logger()
 
@@ -90,92 +95,6 @@ class _MicroBatch:
     received_at: int | None = None
 
 
-def _feed_of(partition: str) -> tuple[str, str]:
-    vendor, _, rest = partition.partition(".")
-    return vendor, rest.partition(".")[0]
-
-
-def _damage_reject(entry: Entry, damage: Damage, partition: str) -> Reject:
-    vendor, feed = _feed_of(partition)
-    return Reject(entry.start, -1, vendor, feed, None, damage.before, damage.reason, damage.payload)
-
-
-def quarantine_batch(partition: str, rejects: Sequence[Reject], state: str = "open") -> Batch:
-    """Rows of `quarantine` for what could not be decoded."""
-    rows = [
-        {
-            "vendor": r.vendor,
-            "feed": r.feed,
-            "channel": r.channel,
-            "partition": partition,
-            "position": r.start,
-            "item": r.item,
-            "received_at": None if r.received_at is None else r.received_at // 1000,
-            "reason": r.reason,
-            "payload": r.payload,
-            "state": state,
-        }
-        for r in rejects
-    ]
-    return Batch(QUARANTINE, pa.RecordBatch.from_pylist(rows, QUARANTINE.schema))
-
-
-def decode_entries(partition: str, entries: Sequence[Entry], vendor: Vendor) -> tuple[Decoded, list[Gap], Counters]:
-    """Decode lines of one partition: rows, rejects, gaps and counters that balance."""
-    feed_entries: list[Entry] = []
-    rejects: list[Reject] = []
-    gaps: list[Gap] = []
-    control = 0
-    for entry in entries:
-        item = entry.item
-        if isinstance(item, Damage):
-            rejects.append(_damage_reject(entry, item, partition))
-            gaps.append(gap_of_damage(entry, *_feed_of(partition)))
-        elif item.kind in (Kind.CONNECTED, Kind.DISCONNECTED):
-            try:
-                gaps += gaps_of_record(item)
-                control += 1
-            except BadData as error:
-                at = item.received_at
-                rejects.append(Reject(entry.start, -1, item.vendor, item.feed, None, at, str(error), item.payload))
-        else:
-            feed_entries.append(entry)
-    decoded = vendor.decode(feed_entries)
-    rejects += decoded.rejects
-    control += decoded.control
-    stored = sum(b.rows.num_rows for b in decoded.batches)
-    counters = Counters(stored + len(rejects) + control, stored, len(rejects), control)
-    return replace(decoded, rejects=tuple(rejects), control=control), gaps, counters
-
-
-def _pieces(entry: Entry, cuts: Sequence[Position]) -> list[Entry]:
-    """A damaged stretch divided at the cuts inside it; anything else whole."""
-    damage = entry.item
-    inside = [c for c in cuts if entry.start < c < entry.end]
-    if not inside or not isinstance(damage, Damage):
-        return [entry]
-    bounds = [entry.start, *inside, entry.end]
-    return [
-        Entry(
-            a, b, Damage(damage.payload[a - entry.start : b - entry.start], damage.reason, damage.before, damage.after)
-        )
-        for a, b in pairwise(bounds)
-    ]
-
-
-def split_at_cuts(entries: Sequence[Entry], cuts: Sequence[Position]) -> Iterator[list[Entry]]:
-    """Split lines so that no part crosses a cut (see Progress)."""
-    part: list[Entry] = []
-    for entry in entries:
-        for piece in _pieces(entry, cuts) if cuts else (entry,):
-            part.append(piece)
-            if piece.end in cuts:
-                yield part
-                part = []
-    if part:
-        yield part
-
-
 class _PartitionLoader:
     """Loads one partition. Owns its reader; commits on `committer`, one batch at a time."""
 
@@ -212,7 +131,13 @@ class _PartitionLoader:
 
     def step(self) -> bool:
         """Read and decode once, commit what is due; False when there was nothing to read."""
-        entries = self._reader.read(self._options.read_bytes)
+        return self._load(self._reader.read(self._options.read_bytes))
+
+    def step_at_end(self) -> bool:
+        """The same with what is damaged at the log's end for good, when nobody writes there any more."""
+        return self._load(self._reader.finish())
+
+    def _load(self, entries: list[Entry]) -> bool:
         for part in split_at_cuts(entries, self._cuts):
             self._take(part)
             if part[-1].end in self._cuts:
@@ -291,7 +216,7 @@ class _Loading:
         for partition in self.log.partitions():
             if partition not in self.loaders and (wanted is None or partition in wanted):
                 self.leases.enter_context(self.store.loading(partition))
-                vendor = self.vendor_of(_feed_of(partition)[0])
+                vendor = self.vendor_of(feed_of(partition)[0])
                 self.loaders[partition] = _PartitionLoader(
                     partition, self.log, self.store, vendor, self.options, self.committer
                 )
@@ -302,7 +227,10 @@ class _Loading:
 
 
 def _pump(loading: _Loading, wanted: Sequence[str] | None, stop: Event, report: Callable[..., None]) -> None:
-    """Step through all partitions until there is nothing more, or, when following, until told to stop."""
+    """Step through all partitions until there is nothing more, or, when following, until told to stop.
+
+    Damage at the very end is loaded when nothing else is left; a follower waits for the line after it.
+    """
     while True:
         stopping = stop.is_set()
         loading.adopt(wanted)
@@ -310,6 +238,8 @@ def _pump(loading: _Loading, wanted: Sequence[str] | None, stop: Event, report: 
         for loader in loading.loaders.values():
             busy |= loader.step()
             report(loading.states())
+        if not busy and not stopping and not loading.options.follow:
+            busy = any(loader.step_at_end() for loader in loading.loaders.values())
         if busy and not (stopping and not loading.options.follow):
             continue
         if stopping or not loading.options.follow:
@@ -341,8 +271,11 @@ def load(
     """Load what the log holds and the store does not.
 
     Idempotent: run it twice, kill it anywhere, run two at once (the second waits for the first), the tables are the
-    same. A batch run ends at the log's present end. With `follow` it goes on until `stop`, and then ends at the log's
-    end of that moment. Raises Busy when another loader took the partition over, and what the store raises.
+    same. With `follow` it goes on until `stop`, and then ends at the log's end of that moment. A batch run ends at the
+    log's present end, a torn last line included when the partition has no owner. As nothing follows that line, its gap
+    ends where it starts; a load from scratch that finds a line after it gives the same gap its real end.
+
+    Raises Busy when another loader took the partition over, and what the store raises.
     """
     options, stop = options or LoadOptions(), stop or Event()
     began = time.monotonic()

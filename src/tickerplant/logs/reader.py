@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from tickerplant.logs.layout import list_files
+from tickerplant.logs.owner import is_owned
 from tickerplant.logs.salvage import DAMAGE_BYTES, Joiner, Splitter
 from tickerplant.logs.sources import Chunk, Source, open_source
 from tickerplant.model import Damage, Entry, Kind, Position, Record, position, split_position
@@ -21,8 +22,8 @@ More = Literal["here", "next", "later"]
 class FilesReader:
     """Reads one partition forward (see LogReader). Follows the live end, rotation and sealing.
 
-    Damage is held back until the whole line after it, or a later segment, is there: `position` then stands before it,
-    and `finish` gives it.
+    Damage is held back until the whole line after it, or a later segment, is there: `position` then stands before it.
+    `finish` gives it when nobody writes any more, `release` whenever.
     """
 
     position: Position
@@ -31,6 +32,7 @@ class FilesReader:
         self._folder = folder
         self.position = start
         self._segment, self._offset = split_position(start)
+        self._settled = -1
         self._source: Source | None = None
         self._splitter = Splitter()
         self._joiner = Joiner(self._before, self._after)
@@ -47,7 +49,25 @@ class FilesReader:
         return []
 
     def finish(self) -> list[Entry]:
-        """Damage held back at the present end. Read on with a new reader from `position`."""
+        """What `read` gives when the segments there are now will not grow; empty while the partition has an owner.
+
+        A new owner only adds segments, so what nobody owned at one moment after the segments were listed stays as it
+        is, whoever comes then.
+        """
+        newest, before = max(list_files(self._folder).numbers, default=-1), self.position
+        if is_owned(self._folder):
+            return []
+        self._settled = newest
+        entries = self.read()
+        self._settled = -1
+        if entries and _is_timeless(entries[0].item):
+            self.position = before
+            self.close()
+            return []
+        return entries
+
+    def release(self) -> list[Entry]:
+        """Damage held back at the present end, without a line that is not whole yet. Read on with a new reader."""
         entries = self._joiner.finish()
         if entries:
             self.position = entries[-1].end
@@ -83,6 +103,8 @@ class FilesReader:
 
     def _is_finished(self) -> bool:
         """Whether nothing will be added to the segment being read."""
+        if self._segment <= self._settled:
+            return True
         files = list_files(self._folder)
         return self._segment in files.sealed or max(files.numbers, default=-1) > self._segment
 
@@ -136,6 +158,10 @@ class FilesReader:
 
     def _after(self, at: Position) -> int | None:
         return first_received_at(self._folder, at)
+
+
+def _is_timeless(item: Record | Damage) -> bool:
+    return isinstance(item, Damage) and item.before is None and item.after is None
 
 
 def first_received_at(folder: Path, at: Position) -> int | None:

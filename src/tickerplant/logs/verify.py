@@ -32,7 +32,7 @@ class SegmentCheck:
 
 @runtime_checkable
 class _HoldsBack(Protocol):
-    def finish(self) -> list[Entry]: ...
+    def release(self) -> list[Entry]: ...
 
 
 def _entries(reader: LogReader, number: int) -> Iterator[Entry]:
@@ -43,7 +43,7 @@ def _entries(reader: LogReader, number: int) -> Iterator[Entry]:
                 return
             yield entry
     if isinstance(reader, _HoldsBack):
-        yield from (e for e in reader.finish() if split_position(e.start)[0] == number)
+        yield from (e for e in reader.release() if split_position(e.start)[0] == number)
 
 
 def _check(log: Log, segment: Segment) -> SegmentCheck:
