@@ -151,6 +151,7 @@ def _sorted_groups(table_log: TableLog, files: Sequence[File]) -> Iterator[pa.Ta
     try:
         with duckdb.connect(config=config) as connection:
             connection.execute("set TimeZone = 'UTC'")
+            connection.execute("set enable_progress_bar = false")
             reader = connection.sql(sql, params={"paths": paths}).to_arrow_reader(ROW_GROUP_ROWS)
             yield from _regrouped(table, reader)
     finally:
