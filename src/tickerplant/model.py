@@ -355,8 +355,8 @@ class Store(Protocol):
         """
         ...
 
-    def loading(self, partition: str) -> Lease:
-        """Own the loading of a partition; waits for the present owner unless told otherwise."""
+    def loading(self, partition: str, wait_s: float | None = None) -> Lease:
+        """Own the loading of a partition; waits for the present owner, at most `wait_s` (then Busy)."""
         ...
 
     def maintain(self, before: date, keep: timedelta) -> Iterator[Maintained]:

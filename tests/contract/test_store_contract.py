@@ -132,7 +132,7 @@ def test_loading_is_owned_by_one(store: Store, opener: Opener) -> None:
     with closing(opener()) as other, store.loading("alpaca.sip"):
         with other.loading("alpaca.iex"):
             pass
-        with pytest.raises(Busy, match="was owned by process"), other.loading("alpaca.sip", 0):  # type: ignore[call-arg]
+        with pytest.raises(Busy, match="was owned by process"), other.loading("alpaca.sip", 0):
             pass
     with store.loading("alpaca.sip"):
         pass

@@ -200,3 +200,28 @@ def test_a_wrong_option_is_a_usage_error() -> None:
         done = subprocess.run(tickerplant_command(*arguments), capture_output=True, text=True, timeout=30)
         assert done.returncode == 2, done.stderr
         assert "rror" in done.stderr
+
+
+def test_a_second_follower_stands_by_takes_over_and_can_be_stopped_meanwhile(
+    captured: Captured, tmp_path: Path
+) -> None:
+    follow = ("load", "--log", captured.log, "--store", tmp_path / "lake", "--follow", "--json")
+    count = "select coalesce(max(received), 0) as n from positions"
+    first = tickerplant(*follow)
+    wait_for(lambda: query(tmp_path / "lake", count)[0]["n"] > 0, 30, "the first loader at work")
+    second, third = (tickerplant(*follow, stderr=subprocess.PIPE) for _ in range(2))
+    for process in (second, third):
+        assert process.stderr is not None
+        assert "waiting for the present loader" in process.stderr.readline()
+
+    third.send_signal(signal.SIGTERM)
+    assert third.wait(20) == 0
+    first.kill()
+    assert second.stderr is not None
+    assert "loading" in second.stderr.readline()
+    second.send_signal(signal.SIGTERM)
+    assert second.wait(20) == 0
+
+    for process in (first, second, third):
+        process.communicate()
+    assert store_tally(tmp_path / "lake").tables == captured.sent.tables

@@ -134,7 +134,7 @@ class MemoryStore:
         else:
             into += rows
 
-    def loading(self, partition: str) -> AbstractContextManager[Any]:
+    def loading(self, partition: str, wait_s: float | None = None) -> AbstractContextManager[Any]:
         return nullcontext()
 
     def maintain(self, before: date, keep: timedelta) -> Iterator[Maintained]:

@@ -17,6 +17,7 @@ from threading import Event
 
 import structlog
 
+from tickerplant.errors import Busy
 from tickerplant.jobs.gaps import Gap, gaps_batch
 from tickerplant.jobs.load_decode import decode_entries, feed_of, quarantine_batch, split_at_cuts
 from tickerplant.model import (
@@ -47,6 +48,8 @@ __all__ = [
 log_lines = structlog.get_logger()
 
 VendorOf = Callable[[str], Vendor]
+
+_WAITING_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -210,17 +213,28 @@ class _Loading:
     leases: ExitStack
     committer: ThreadPoolExecutor
     loaders: dict[str, _PartitionLoader] = field(default_factory=dict)
+    waiting: set[str] = field(default_factory=set)
 
     def adopt(self, wanted: Sequence[str] | None) -> None:
-        """Take over partitions that are new."""
+        """Take over partitions that are new and have no other loader; the others stay in `waiting`."""
         for partition in self.log.partitions():
-            if partition not in self.loaders and (wanted is None or partition in wanted):
-                self.leases.enter_context(self.store.loading(partition))
+            if partition not in self.loaders and (wanted is None or partition in wanted) and self._owns(partition):
                 vendor = self.vendor_of(feed_of(partition)[0])
                 self.loaders[partition] = _PartitionLoader(
                     partition, self.log, self.store, vendor, self.options, self.committer
                 )
                 log_lines.info("loading", partition=partition, position=self.loaders[partition].state.position)
+
+    def _owns(self, partition: str) -> bool:
+        try:
+            self.leases.enter_context(self.store.loading(partition, wait_s=0))
+        except Busy as busy:
+            if partition not in self.waiting:
+                log_lines.info("waiting for the present loader to end", partition=partition, problem=str(busy))
+            self.waiting.add(partition)
+            return False
+        self.waiting.discard(partition)
+        return True
 
     def states(self) -> tuple[PartitionState, ...]:
         return tuple(loader.state for loader in self.loaders.values())
@@ -242,9 +256,9 @@ def _pump(loading: _Loading, wanted: Sequence[str] | None, stop: Event, report: 
             busy = any(loader.step_at_end() for loader in loading.loaders.values())
         if busy and not (stopping and not loading.options.follow):
             continue
-        if stopping or not loading.options.follow:
+        if stopping or not (loading.options.follow or loading.waiting):
             return
-        stop.wait(loading.options.idle_s)
+        stop.wait(_WAITING_S if loading.waiting else loading.options.idle_s)
 
 
 @contextmanager
