@@ -9,7 +9,20 @@ import subprocess
 import sys
 from pathlib import Path
 
-ORDER = ("log", "decode", "pipeline", "usual", "capture", "wire", "simulator", "query", "bytes", "latency", "memory")
+ORDER = (
+    "log",
+    "decode",
+    "pipeline",
+    "usual",
+    "capture",
+    "wire",
+    "simulator",
+    "query",
+    "session",
+    "bytes",
+    "latency",
+    "memory",
+)
 
 
 def main() -> None:
