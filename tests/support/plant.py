@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from tickerplant.fingerprint import Tally
 from tickerplant.jobs.load import decode_entries
 from tickerplant.logs import open_log
 from tickerplant.model import Counters, Kind, Record, Selection, position
+from tickerplant.simulator.process import running
 from tickerplant.stores import open_store
 from tickerplant.tables import VENDOR_TABLES
 from tickerplant.vendors import vendor
@@ -54,16 +54,10 @@ def wait_for(condition: Callable[[], T], timeout: float = 30, what: str = "condi
 
 
 @contextmanager
-def simulator(*args: str | Path, stderr: Any = None) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+def simulator(*args: str | Path, stderr: Any = None) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """A simulator process on a free port; yields its websocket URL."""
-    process = tickerplant("simulate", "--port", "0", *args, stderr=stderr)
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert line, "simulate: expected a first line of JSON"
-        yield json.loads(line)["ws"], process
-    finally:
-        stop(process)
+    with running([str(a) for a in args], stderr=stderr) as found:
+        yield found.ws, found.process
 
 
 def stop(process: subprocess.Popen[str], number: signal.Signals = signal.SIGTERM, timeout: float = 30) -> int:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +20,7 @@ from tickerplant.cli import console
 from tickerplant.errors import Fatal, UsageError
 from tickerplant.fingerprint import Tally
 from tickerplant.model import Batch, Counters, Selection, Store
+from tickerplant.simulator.process import Running, running
 from tickerplant.tables import VENDOR_TABLES
 
 _MARK = ".tickerplant-demo"
@@ -41,27 +43,30 @@ class _Plant:
     """The processes of a demo and where they write."""
 
     folder: Path
-    simulator: subprocess.Popen[str]
+    simulator: Running
     capture: subprocess.Popen[str]
     loader: subprocess.Popen[str]
 
     @property
-    def store(self) -> str:
-        return str(self.folder / "lake")
+    def has_failed(self) -> bool:
+        """Whether a process ended with an error."""
+        return any(p.poll() not in (None, 0) for p in (self.simulator.process, self.capture, self.loader))
 
     def oracle(self) -> dict[str, Any]:
+        """What the simulator says it sent; empty before it said anything."""
         try:
-            found: dict[str, Any] = json.loads((self.folder / "oracle.json").read_text())
-        except (FileNotFoundError, ValueError):
+            return self.simulator.oracle()
+        except FileNotFoundError:
             return {}
-        return found
 
-    def stop(self, process: subprocess.Popen[str]) -> None:
-        process.terminate()
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
+    def stop(self) -> None:
+        """End the capture, then the loader when it has loaded everything; does nothing the second time."""
+        for process in (self.capture, self.loader):
+            process.terminate()
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
 
 def _fresh(folder: Path) -> None:
@@ -82,25 +87,29 @@ def _start(folder: Path, *args: str) -> subprocess.Popen[str]:
         )
 
 
-def _begin(folder: Path, symbols: int, seconds: float, rate: float, seed: int) -> _Plant:
-    speed = _MINUTES * 60 / seconds
-    simulator = _start(
-        folder, "simulate", "--seed", str(seed), "--symbols", str(symbols), "--minutes", str(_MINUTES),
-        "--speed", f"{speed:g}", "--rate", f"{rate:g}", "--port", "0", "--oracle", str(folder / "oracle.json"),
-        "--fault", f"disconnect@{seconds * 0.3:g}s:1.5s", "--fault", f"garbled@{seconds * 0.6:g}s", "--linger", "600",
-    )  # fmt: skip
-    assert simulator.stdout is not None
-    first = simulator.stdout.readline()
-    if not first:
-        raise Fatal(f"demo: the simulator did not start; see {folder / 'simulate.log'}")
+@contextmanager
+def _playing(folder: Path, symbols: int, seconds: float, rate: float, seed: int) -> Iterator[_Plant]:
+    """A market on the wire, captured and loaded; everything has ended on leaving."""
+    market = [
+        "--seed", str(seed), "--symbols", str(symbols), "--minutes", str(_MINUTES), "--rate", f"{rate:g}",
+        "--speed", f"{_MINUTES * 60 / seconds:g}", "--linger", "600",
+        "--fault", f"disconnect@{seconds * 0.3:g}s:1.5s", "--fault", f"garbled@{seconds * 0.6:g}s",
+    ]  # fmt: skip
     log = str(folder / "log")
-    channels = "quotes,trades,bars"
-    capture = _start(
-        folder, "capture", "--url", json.loads(first)["ws"], "--symbols", "*", "--channels", channels, "--log", log,
-        "--for", "1h",
-    )  # fmt: skip
-    loader = _start(folder, "load", "--log", log, "--store", str(folder / "lake"), "--follow")
-    return _Plant(folder, simulator, capture, loader)
+    with (folder / "simulate.log").open("w") as errors, running(market, folder / "oracle.json", errors) as simulator:
+        asked = ("--url", simulator.ws, "--symbols", "*", "--channels", "quotes,trades,bars", "--for", "1h")
+        capture = _start(folder, "capture", "--log", log, *asked)
+        plant = _Plant(
+            folder, simulator, capture, _start(folder, "load", "--log", log, "--store", _lake(folder), "--follow")
+        )
+        try:
+            yield plant
+        finally:
+            plant.stop()
+
+
+def _lake(folder: Path) -> str:
+    return str(folder / "lake")
 
 
 def _ledger(store: Store) -> Counters:
@@ -134,9 +143,8 @@ def _watch(plant: _Plant, store: Store, limit: float) -> None:
     began = time.monotonic()
     with Live(console=console.err, refresh_per_second=5, transient=True) as live:
         while (elapsed := time.monotonic() - began) < limit:
-            for process in (plant.simulator, plant.capture, plant.loader):
-                if process.poll() not in (None, 0):
-                    raise Fatal(f"demo: a process ended early; see the .log files in {plant.folder}")
+            if plant.has_failed:
+                raise Fatal(f"demo: a process ended early; see the .log files in {plant.folder}")
             oracle, ledger = plant.oracle(), _ledger(store)
             gaps = store.query("select count(*) as n from gaps").to_pylist()[0]["n"]
             live.update(_progress(oracle, ledger, _landed(plant.folder), gaps, elapsed))
@@ -146,11 +154,8 @@ def _watch(plant: _Plant, store: Store, limit: float) -> None:
 
 
 def _tally(store: Store) -> Tally:
-    tally = Tally()
-    for table in VENDOR_TABLES:
-        for rows in store.scan(table, Selection((table.name,))):
-            tally.add(Batch(table, rows))
-    return tally
+    tables = ((t, store.scan(t, Selection((t.name,)))) for t in VENDOR_TABLES)
+    return Tally.of(Batch(table, rows) for table, found in tables for rows in found)
 
 
 def _account(oracle: dict[str, Any], tally: Tally, ledger: Counters) -> bool:
@@ -245,18 +250,13 @@ def command(
         f"A trading day of {symbols} symbols in {seconds:g} s, over a real websocket on this machine. On the way the "
         "line is cut once and one frame is garbled."
     )
-    plant = _begin(folder, symbols, seconds, rate, seed)
-    store = open_store(plant.store)
-    try:
+    store = open_store(_lake(folder))
+    with _playing(folder, symbols, seconds, rate, seed) as plant:
         _watch(plant, store, limit=seconds * 4 + 60)
-        plant.stop(plant.capture)
-        plant.stop(plant.loader)
-    finally:
-        for process in (plant.capture, plant.loader, plant.simulator):
-            if process.poll() is None:
-                plant.stop(process)
-    is_well = _account(plant.oracle(), _tally(store), _ledger(store))
-    _holes(plant.oracle(), store)
+        plant.stop()
+        oracle = plant.oracle()
+    is_well = _account(oracle, _tally(store), _ledger(store))
+    _holes(oracle, store)
     symbol = _answer(store)
     _draw(store, symbol, folder / "chart.png")
     store.close()

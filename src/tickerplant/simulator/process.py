@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 
-from tickerplant.errors import TickerplantError
+from tickerplant.errors import Fatal
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Running:
     ws: str
     port: int
     pid: int
-    oracle_path: Path
+    oracle_path: Path | None
     process: subprocess.Popen[bytes]
 
     def wait(self, timeout_s: float = 60.0) -> int:
@@ -37,21 +37,24 @@ class Running:
 
     def oracle(self) -> dict[str, Any]:
         """The oracle file as it stands; at most about a second behind while the simulator runs."""
+        assert self.oracle_path is not None, "the simulator was started without an oracle"
         return msgspec.json.decode(self.oracle_path.read_bytes())
 
 
 @contextmanager
-def running(arguments: Sequence[str], oracle: Path) -> Iterator[Running]:
+def running(
+    arguments: Sequence[str], oracle: Path | None = None, stderr: IO[Any] | int | None = None
+) -> Iterator[Running]:
     """Run `tickerplant simulate <arguments>` with its oracle at `oracle`; ends it at the latest on leaving."""
-    command = [sys.executable, "-m", "tickerplant", "simulate", *arguments, "--oracle", str(oracle)]
-    if "--port" not in arguments:
-        command += ["--port", "0"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    command = [sys.executable, "-m", "tickerplant", "simulate", *arguments]
+    command += [] if oracle is None else ["--oracle", str(oracle)]
+    command += [] if "--port" in arguments else ["--port", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr)
     assert process.stdout is not None
     try:
         line = process.stdout.readline()
         if not line:
-            raise TickerplantError(f"simulator: expected its address on stdout, was exit code {process.wait()}")
+            raise Fatal(f"simulator: expected its address on stdout, was exit code {process.wait()}; see its log lines")
         said = msgspec.json.decode(line)
         yield Running(said["ws"], said["port"], said["pid"], oracle, process)
     finally:
