@@ -220,15 +220,22 @@ def _draw(store: Store, symbol: str, to: Path) -> None:
         console.out.print(f"Chart of {symbol}: {to}")
 
 
+def _word() -> str:
+    """How to call this command line from here: by name, or by path when it is not on PATH."""
+    called = Path(sys.argv[0])
+    return "tickerplant" if shutil.which("tickerplant") or called.name != "tickerplant" else str(called)
+
+
 def _farewell(folder: Path) -> None:
+    word = _word()
     console.out.print(
         f"""
-Ask it yourself:     tickerplant query --store {folder}/lake "select * from quotes limit 5"
-See the raw log:     tickerplant log cat --log {folder}/log --limit 3
+Ask it yourself:     {word} query --store {folder}/lake "select * from quotes limit 5"
+See the raw log:     {word} log cat --log {folder}/log --limit 3
 The same, for real:  put ALPACA_API_KEY and ALPACA_SECRET_KEY into .env, then
-                     tickerplant config --connect
-                     tickerplant run --symbols AAPL,MSFT,SPY --channels quotes,trades,bars
-At any hour:         tickerplant run --url wss://stream.data.alpaca.markets/v2/test --symbols FAKEPACA""",
+                     {word} config --connect
+                     {word} run --symbols AAPL,MSFT,SPY --channels quotes,trades,bars
+At any hour:         {word} run --url wss://stream.data.alpaca.markets/v2/test --symbols FAKEPACA""",
         soft_wrap=True,
     )
 
