@@ -215,7 +215,7 @@ def _draw(store: Store, symbol: str, to: Path) -> None:
     try:
         draw(store, symbol, to)
     except ImportError:
-        console.out.print("No chart: install the extra `chart` (pip install 'tickerplant[chart]').")
+        console.out.print(console.plain("No chart: install the extra `chart` (pip install 'tickerplant[chart]')."))
     else:
         console.out.print(f"Chart of {symbol}: {to}")
 
