@@ -21,6 +21,7 @@ import structlog
 
 from tickerplant.errors import BadData
 from tickerplant.jobs.gaps import Gap, gap_of_damage, gaps_batch, gaps_of_record
+from tickerplant.jobs.patience import Patience
 from tickerplant.model import (
     Batch,
     Counters,
@@ -187,8 +188,10 @@ class _PartitionLoader:
         vendor: Vendor,
         options: LoadOptions,
         committer: ThreadPoolExecutor,
+        patience: Patience,
     ) -> None:
-        progress: Progress = store.progress(partition)
+        progress: Progress = patience.call(lambda: store.progress(partition))
+        self._patience = patience
         self.state = PartitionState(partition, progress.position, progress.counters)
         self._before = progress.counters
         self._cuts = progress.cuts
@@ -220,6 +223,8 @@ class _PartitionLoader:
         if self._is_due():
             self.commit()
         self._collect(wait=False)
+        if not entries and self._batch is None and self._in_flight is None:
+            self._patience.caught_up(self.state.counters.received)
         return bool(entries)
 
     def _take(self, entries: list[Entry]) -> None:
@@ -257,7 +262,8 @@ class _PartitionLoader:
             rows.append(gaps_batch(batch.gaps))
         if batch.rejects:
             rows.append(quarantine_batch(partition, batch.rejects))
-        self._store.write(partition, batch.start, batch.end, rows, counters)
+        before = counters.received - batch.counters.received
+        self._patience.call(lambda: self._store.write(partition, batch.start, batch.end, rows, counters), before)
         received_at = batch.received_at or self.state.received_at
         return PartitionState(partition, batch.end, counters, self.state.commits + 1, received_at)
 
@@ -284,16 +290,17 @@ class _Loading:
     options: LoadOptions
     leases: ExitStack
     committer: ThreadPoolExecutor
+    patience: Patience
     loaders: dict[str, _PartitionLoader] = field(default_factory=dict)
 
     def adopt(self, wanted: Sequence[str] | None) -> None:
         """Take over partitions that are new."""
         for partition in self.log.partitions():
             if partition not in self.loaders and (wanted is None or partition in wanted):
-                self.leases.enter_context(self.store.loading(partition))
+                self.patience.call(lambda name=partition: self.leases.enter_context(self.store.loading(name)))  # type: ignore[misc]
                 vendor = self.vendor_of(_feed_of(partition)[0])
                 self.loaders[partition] = _PartitionLoader(
-                    partition, self.log, self.store, vendor, self.options, self.committer
+                    partition, self.log, self.store, vendor, self.options, self.committer, self.patience
                 )
                 log_lines.info("loading", partition=partition, position=self.loaders[partition].state.position)
 
@@ -342,12 +349,13 @@ def load(
 
     Idempotent: run it twice, kill it anywhere, run two at once (the second waits for the first), the tables are the
     same. A batch run ends at the log's present end. With `follow` it goes on until `stop`, and then ends at the log's
-    end of that moment. Raises Busy when another loader took the partition over, and what the store raises.
+    end of that moment; a store that is away is waited for (a batch run raises Retryable).
+    Raises Busy when another loader took the partition over, and what the store raises.
     """
     options, stop = options or LoadOptions(), stop or Event()
     began = time.monotonic()
     with _rare_collections(), ThreadPoolExecutor(1, "commit") as committer, ExitStack() as leases:
-        loading = _Loading(log, store, vendor_of, options, leases, committer)
+        loading = _Loading(log, store, vendor_of, options, leases, committer, Patience(stop, options.follow))
         try:
             _pump(loading, partitions, stop, report)
         finally:
