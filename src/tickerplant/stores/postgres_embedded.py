@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote
 
-from tickerplant.errors import Fatal, UsageError
+from tickerplant.errors import Fatal, Retryable, UsageError
 
 _START_S = 60
 _SOCKET_LIMIT = 90
@@ -122,7 +122,8 @@ class EmbeddedServer:
             )
             if done.returncode:
                 said.seek(0)
-                raise Fatal(f"embedded PostgreSQL: expected {command[0].name} to succeed, was: {said.read().strip()}")
+                failure = Retryable if "start" in command else Fatal
+                raise failure(f"embedded PostgreSQL: expected {command[0].name} to succeed, was: {said.read().strip()}")
 
     def _keep(self) -> None:
         keeper = Path(__file__).with_name("postgres_keeper.py")
