@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from tickerplant.calendar import NEW_YORK, UTC
 from tickerplant.errors import UsageError
 from tickerplant.model import Batch, Selection
+from tickerplant.query_sql import ASOF, BARS, LAST_QUOTES, window
 from tickerplant.schema import Table, quoted
 from tickerplant.tables import TABLES
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from tickerplant.fingerprint import Tally
-    from tickerplant.stores.lake import LakeStore
+    from tickerplant.stores import AnyStore
 
 Moment = datetime | date | str
 Symbols = str | Iterable[str] | None
@@ -64,7 +65,7 @@ class Result:
 class Plant:
     """A store opened for reading, at its newest version or at `as_of`."""
 
-    def __init__(self, store: LakeStore, as_of: AsOf = None) -> None:
+    def __init__(self, store: AnyStore, as_of: AsOf = None) -> None:
         self._store, self._as_of = store, as_of
 
     def table(
@@ -97,7 +98,8 @@ class Plant:
     def last_quotes(self, symbols: Symbols = None, at: Moment | None = None) -> Result:
         """The last quote of each symbol, before `at` when given (default: the last there is)."""
         where, parameters = _condition(TABLES["quotes"], symbols, None, at)
-        rows = self._store.query(_LAST_QUOTES.format(where=where), [*parameters, *parameters], self._as_of)
+        sql = LAST_QUOTES[self._store.dialect]
+        rows = self._store.query(sql.format(where=where), parameters * sql.count("{where}"), self._as_of)
         return Result(join_nanoseconds(rows.select(TABLES["quotes"].schema.names)))
 
     def bars(
@@ -119,14 +121,14 @@ class Plant:
         if source == "bars" and seconds % 60:
             raise UsageError(f"bars: expected whole minutes from minute bars, was {interval!r}")
         where, parameters = _condition(TABLES[source], symbol, start, end)
-        sql = _BARS[source].format(where=where, window=_window(seconds))
+        sql = BARS[self._store.dialect, source].format(where=where, window=window(self._store.dialect, seconds))
         return Result(self._store.query(sql, parameters, self._as_of))
 
     def asof_join(self, symbol: str, start: Moment | None = None, end: Moment | None = None) -> Result:
         """Trades of a symbol, each with the quote in force at its time (`bid_price`, `ask_price`, `spread`, `mid`)."""
         where, parameters = _condition(TABLES["trades"], symbol, start, end)
         before, earlier = _condition(TABLES["quotes"], symbol, None, end)
-        sql = _ASOF.format(trades=where, quotes=before)
+        sql = ASOF[self._store.dialect].format(trades=where, quotes=before)
         return Result(join_nanoseconds(self._store.query(sql, [*parameters, *earlier], self._as_of)))
 
     def sessions(self, table: str = "quotes") -> list[date]:
@@ -164,9 +166,11 @@ class Plant:
 def open_plant(url: str | None = None, as_of: AsOf = None) -> Plant:
     """Open a store for reading; `tickerplant.open`. Without `url`, the one that the settings name."""
     from tickerplant.settings import read_settings
-    from tickerplant.stores import open_store
+    from tickerplant.stores import StoreOptions, open_store
 
-    return Plant(open_store(url or read_settings().store, read_only=True), as_of)
+    settings = read_settings()
+    options = StoreOptions(schema=settings.schema)
+    return Plant(open_store(url or settings.store, read_only=True, options=options), as_of)
 
 
 def moment(value: Moment | None) -> datetime | None:
@@ -258,43 +262,3 @@ def _seconds(interval: str) -> int:
     if not count.isascii() or not count.isdigit() or unit not in units or not 0 < int(count) * units[unit] <= 86400:
         raise UsageError(f"interval: expected a number and s, m, h or d, up to a day, was {interval!r}")
     return int(count) * units[unit]
-
-
-def _window(seconds: int) -> str:
-    """The start of each row's window, counted from midnight in New York."""
-    midnight = "timezone('America/New_York', session::timestamp)"
-    return f"time_bucket(interval {seconds} second, ts, {midnight})"
-
-
-_LAST_QUOTES = """
-    with newest as (select symbol, max(ts) as ts from quotes where {where} group by symbol)
-    select * from (select * from quotes where {where}) semi join newest using (symbol, ts)
-    qualify row_number() over (partition by symbol order by ns desc, received_at desc, seq desc) = 1
-    order by symbol"""
-
-_BARS = {
-    "trades": """
-        select symbol, {window} as ts,
-            arg_min(price, (ts, ns, received_at, seq)) as open, max(price) as high, min(price) as low,
-            arg_max(price, (ts, ns, received_at, seq)) as close, sum(size) as volume, count(*) as trade_count,
-            sum(price * size) / nullif(sum(size), 0) as vwap
-        from trades where {where} group by 1, 2, session order by 1, 2""",
-    "bars": """
-        select symbol, {window} as ts,
-            arg_min(open, ts) as open, max(high) as high, min(low) as low, arg_max(close, ts) as close,
-            sum(volume) as volume, sum(trade_count)::bigint as trade_count,
-            sum(vwap * volume) / nullif(sum(volume), 0) as vwap
-        from bars_latest where interval = '1m' and {where} group by 1, 2, session order by 1, 2""",
-}
-
-_ASOF = """
-    with t as (select *, epoch_us(ts)::hugeint * 1000 + ns as nanos from trades where {trades}),
-    q as (
-        select symbol, epoch_us(ts)::hugeint * 1000 + ns as nanos, bid_price, bid_size, ask_price, ask_size
-        from quotes where {quotes}
-        qualify row_number() over (partition by symbol, nanos order by received_at desc, seq desc) = 1
-    )
-    select t.symbol, t.ts, t.ns, t.price, t.size, t.exchange, t.conditions, q.bid_price, q.bid_size, q.ask_price,
-        q.ask_size, q.ask_price - q.bid_price as spread, (q.ask_price + q.bid_price) / 2 as mid
-    from t asof left join q on t.symbol = q.symbol and t.nanos >= q.nanos
-    order by t.nanos, t.received_at, t.seq"""

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 TIMESTAMP = pa.timestamp("us", "UTC")
 
-_POSTGRES_TYPES: dict[pa.DataType, str] = {
+POSTGRES_TYPES: dict[pa.DataType, str] = {
     pa.string(): "text",
     pa.float64(): "double precision",
     pa.int16(): "smallint",
@@ -21,6 +21,7 @@ _POSTGRES_TYPES: dict[pa.DataType, str] = {
     pa.date32(): "date",
     TIMESTAMP: "timestamptz",
 }
+"""The type in PostgreSQL of each Arrow type."""
 
 
 @dataclass(frozen=True)
@@ -80,9 +81,7 @@ def quoted(identifier: str) -> str:
 
 def postgres_ddl(table: Table) -> str:
     """The `create table` skeleton of a table for PostgreSQL, without partitions and indexes."""
-    lines = [
-        f"    {quoted(c.name)} {_POSTGRES_TYPES[c.type]}{'' if c.nullable else ' not null'}" for c in table.columns
-    ]
+    lines = [f"    {quoted(c.name)} {POSTGRES_TYPES[c.type]}{'' if c.nullable else ' not null'}" for c in table.columns]
     if table.mode == "merge" and table.key:
         lines.append(f"    primary key ({', '.join(map(quoted, table.key))})")
     return f"create table {quoted(table.name)} (\n" + ",\n".join(lines) + "\n)"

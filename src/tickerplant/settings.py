@@ -53,7 +53,13 @@ def _level(text: str) -> str:
 
 SETTINGS = (
     Setting("log", ("TICKERPLANT_LOG",), "<data>/log", "Where raw records are kept: a folder"),
-    Setting("store", ("TICKERPLANT_STORE",), "<data>/lake", "Where rows are kept: a folder (a lake of Delta tables)"),
+    Setting(
+        "store",
+        ("TICKERPLANT_STORE",),
+        "<data>/lake",
+        "Where rows are kept: a folder (a lake of Delta tables), postgresql://..., or postgresql+embedded:///folder",
+    ),
+    Setting("schema", ("TICKERPLANT_SCHEMA",), "tickerplant", "PostgreSQL: the schema that holds our tables"),
     Setting("data", ("TICKERPLANT_DATA", "LOCAL_OUTPUT_PATH"), "./data", "Folder that holds log and lake by default"),
     Setting("alpaca_key", ("ALPACA_API_KEY", "APCA_API_KEY_ID"), "", "Alpaca key"),
     Setting("alpaca_secret", ("ALPACA_SECRET_KEY", "APCA_API_SECRET_KEY"), "", "Alpaca secret; never printed", Secret),
@@ -109,6 +115,7 @@ class Settings:
 
     log: str
     store: str
+    schema: str
     data: str
     alpaca_key: str
     alpaca_secret: Secret

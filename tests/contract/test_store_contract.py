@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow as pa
@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support.postgres import fresh_schema, server
 from tests.support.rows import NINE_THIRTY, batches, rows
 from tickerplant.errors import Busy, UsageError
 from tickerplant.fingerprint import Tally
@@ -26,13 +27,27 @@ LATER = date(2026, 1, 1)
 LOADED = Counters(2, 2, 0, 0)
 
 
-def _lake(folder: Path) -> Opener:
-    return lambda: open_store(str(folder / "lake"))
+@contextmanager
+def _lake() -> Iterator[Opener]:
+    with TemporaryDirectory() as folder:
+        yield lambda: open_store(f"{folder}/lake")
 
 
-@pytest.fixture(params=[_lake], ids=["lake"])
-def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
-    return request.param(tmp_path)
+@contextmanager
+def _postgres() -> Iterator[Opener]:
+    with fresh_schema() as options:
+        yield lambda: open_store(server().url, options=options)
+
+
+KINDS = {"lake": _lake, "postgres": _postgres}
+on_lake = pytest.mark.parametrize("opener", ["lake"], indirect=True)
+on_postgres = pytest.mark.parametrize("opener", ["postgres"], indirect=True)
+
+
+@pytest.fixture(params=KINDS)
+def opener(request: pytest.FixtureRequest) -> Iterator[Opener]:
+    with KINDS[request.param]() as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -197,6 +212,7 @@ def test_only_reading_statements_run(store: Store, sql: str) -> None:
     assert symbols(store) == ["A"]
 
 
+@on_lake
 @pytest.mark.parametrize(
     "sql",
     [
@@ -215,6 +231,43 @@ def test_every_kind_of_reading_statement_runs(store: Store, sql: str) -> None:
     assert store.query(sql).num_rows > 0
 
 
+@on_postgres
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "table quotes",
+        "with q as (select * from quotes) select * from q",
+        "-- why\n(select 1) union all values (2)",
+        "show timezone",
+        "explain select * from quotes",
+        "explain analyze select 1",
+    ],
+)
+def test_every_kind_of_reading_statement_runs_on_postgres(store: Store, sql: str) -> None:
+    write(store, 0, 10, quote("A"))
+    assert store.query(sql).num_rows > 0
+
+
+@on_postgres
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "with x as (delete from quotes returning *) select * from x",
+        "explain analyze delete from quotes",
+        "select set_config('transaction_read_only', 'off', false); delete from quotes",
+        "with x as (select set_config('transaction_read_only', 'off', false)) select * from x",
+        "select nextval('nothing')",
+        "select * into other from quotes",
+    ],
+)
+def test_a_reading_word_in_front_does_not_help(store: Store, sql: str) -> None:
+    write(store, 0, 10, quote("A"))
+    with pytest.raises(UsageError, match="query: expected"):
+        store.query(sql)
+    assert symbols(store) == ["A"]
+
+
+@on_lake
 def test_as_of_shows_what_was_there(store: Store) -> None:
     write(store, 0, 10, quote("A"))
     after_first = datetime.now(UTC)
@@ -274,6 +327,7 @@ def crash(store: Store, opener: Opener, tables: set[str], *stretches: tuple[int,
     return opener()
 
 
+@on_lake
 def test_resume_after_a_kill_between_table_commits(store: Store, opener: Opener) -> None:
     write(store, 0, 10, quote("A"))
     stretch = [quote("B", seq=1), rows(TRADES, {"symbol": "B"}), rows(QUARANTINE, {"position": 3})]
@@ -289,6 +343,7 @@ def test_resume_after_a_kill_between_table_commits(store: Store, opener: Opener)
     assert resumed.progress("alpaca.sip") == Progress(Position(30), Counters(6, 5, 1, 0), ())
 
 
+@on_lake
 def test_maintain_changes_no_row_and_runs_once(store: Store) -> None:
     ticks = [quote(s, ts=NINE_THIRTY + timedelta(seconds=i), ns=i, seq=i) for i, s in enumerate("BABA")]
     for i, tick in enumerate(ticks):
@@ -304,23 +359,29 @@ def test_maintain_changes_no_row_and_runs_once(store: Store) -> None:
     assert [m.rows for m in store.maintain(LATER, timedelta(days=7))] == [5]
 
 
+@on_lake
 def test_maintain_leaves_running_sessions_alone(store: Store) -> None:
     write(store, 0, 10, quote("A"))
     assert list(store.maintain(date(2013, 10, 7), timedelta(days=7))) == []
     assert len(list(store.maintain(date(2013, 10, 8), timedelta(days=7)))) == 1
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("table", VENDOR_TABLES, ids=lambda t: t.name)
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_any_rows_come_out_as_they_went_in(tmp_path_factory: Any, table: Any, data: st.DataObject) -> None:
+def test_any_rows_come_out_as_they_went_in(kind: str, table: Any, data: st.DataObject) -> None:
     batch = data.draw(batches(table))
-    with closing(_lake(tmp_path_factory.mktemp("any"))()) as store:
+    expected = contents([batch.rows])
+    if kind == "postgres":
+        expected = Counter({row.replace("\\x00", "\u2400"): n for row, n in expected.items()})
+    with KINDS[kind]() as opened, closing(opened()) as store:
         write(store, 0, 10, batch)
-        assert read(store, table) == contents([batch.rows])
-        assert Tally.of(Batch(table, b) for b in store.scan(table, Selection((table.name,)))) == Tally.of([batch])
+        assert read(store, table) == expected
+        if kind == "lake" or "\u2400" not in str(expected):
+            assert Tally.of(Batch(table, b) for b in store.scan(table, Selection((table.name,)))) == Tally.of([batch])
         list(store.maintain(LATER, timedelta(0)))
-        assert read(store, table) == contents([batch.rows])
+        assert read(store, table) == expected
 
 
 def read(store: Store, table: Any) -> Counter[str]:

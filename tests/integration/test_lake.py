@@ -18,7 +18,7 @@ from deltalake import DeltaTable
 
 from tests.support.rows import NINE_THIRTY, rows
 from tickerplant.errors import Busy, Fatal, UsageError
-from tickerplant.model import Batch, Counters, Position, Selection
+from tickerplant.model import Batch, Counters, Position, Selection, Store
 from tickerplant.stores import open_store
 from tickerplant.stores.lake import LakeStore
 from tickerplant.stores.lake_actions import File, Stats
@@ -30,7 +30,7 @@ from tickerplant.tables import QUOTES, TABLES
 SMALL = Merging(tiny_count=5)
 
 
-def write(store: LakeStore, number: int, *found: Batch, partition: str = "p") -> None:
+def write(store: Store, number: int, *found: Batch, partition: str = "p") -> None:
     counters = Counters(number + 1, number + 1)
     store.write(partition, Position(number), Position(number + 1), found, counters)
 

@@ -18,6 +18,7 @@ from tickerplant.errors import Busy, Retryable, TickerplantError, UsageError
 COMMANDS = (
     "demo",
     "config",
+    "init",
     "capture",
     "load",
     "run",

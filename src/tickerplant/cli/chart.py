@@ -15,7 +15,7 @@ select ts, open, high, low, close, volume from bars_latest
 where symbol = ? and "interval" = '1m' order by ts
 """
 _SPREAD = """
-select time_bucket(interval '1 minute', ts) as ts, avg(ask_price - bid_price) * 100 as cents
+select date_trunc('minute', ts) as ts, avg(ask_price - bid_price) * 100 as cents
 from quotes where symbol = ? and bid_price > 0 and ask_price > 0 group by 1 order by 1
 """
 _HOLES = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -14,6 +15,8 @@ _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, str) and "@" in value:
+        return re.sub(r"(://[^:/@]*):.*@", r"\1:***@", value)
     return ",".join(value) if isinstance(value, tuple) else str(value)
 
 

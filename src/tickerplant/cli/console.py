@@ -25,6 +25,7 @@ from tickerplant.settings import Settings, read_settings
 
 if TYPE_CHECKING:
     from tickerplant.jobs.load import PartitionState
+    from tickerplant.stores.options import StoreOptions
 
 __all__ = [
     "Ticker",
@@ -47,6 +48,16 @@ err = Console(stderr=True, highlight=False)
 def settings() -> Settings:
     """The settings of this process, read once from the environment and `.env`."""
     return read_settings()
+
+
+def store_options() -> StoreOptions:
+    """The options that the settings give a store."""
+    from datetime import timedelta
+
+    from tickerplant.stores.options import StoreOptions
+
+    found = settings()
+    return StoreOptions(timedelta(days=found.keep_versions_days), found.schema)
 
 
 def print_json(value: Any) -> None:

@@ -27,7 +27,7 @@ def command(
     from tickerplant.stores import open_store
 
     names = tuple(dict.fromkeys(s.strip() for s in symbols.split(",") if s.strip())) or ("*",)
-    target = open_store(store or console.settings().store, read_only=True)
+    target = open_store(store or console.settings().store, read_only=True, options=console.store_options())
     try:
         with console.Ticker(quiet=as_json) as ticker:
             rows = export(

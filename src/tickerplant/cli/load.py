@@ -30,7 +30,7 @@ def command(
     from tickerplant.vendors import vendor
 
     settings = console.settings()
-    source, target = open_log(log or settings.log), open_store(store or settings.store)
+    source, target = open_log(log or settings.log), open_store(store or settings.store, options=console.store_options())
     try:
         if quarantined:
             again = reload_quarantined(source, target, vendor)

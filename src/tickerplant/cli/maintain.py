@@ -26,7 +26,7 @@ def command(
 
     settings = console.settings()
     keep = timedelta(days=settings.keep_versions_days)
-    target = open_store(store or settings.store, keep_versions=keep)
+    target = open_store(store or settings.store, options=console.store_options())
     try:
         with console.Ticker(quiet=as_json) as ticker:
             ticker.say("sorting finished sessions")

@@ -36,7 +36,7 @@ def command(
     from tickerplant.stores import open_store
 
     text = _statement(sql, file)
-    target = open_store(store or console.settings().store, read_only=True)
+    target = open_store(store or console.settings().store, read_only=True, options=console.store_options())
     try:
         rows = target.query(text, as_of=version(as_of))
     finally:

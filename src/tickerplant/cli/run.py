@@ -26,9 +26,9 @@ from tickerplant.cli.capture import (
 from tickerplant.errors import Fatal
 
 
-def _loader_arguments(log: str, store: str, batch_seconds: float | None) -> list[str]:
+def _loader_arguments(log: str, batch_seconds: float | None) -> list[str]:
     pace = ["--batch-seconds", f"{batch_seconds:g}"] if batch_seconds else []
-    return ["load", "--log", log, "--store", store, "--follow", "--json", *pace]
+    return ["load", "--log", log, "--follow", "--json", *pace]
 
 
 def command(
@@ -50,7 +50,8 @@ def command(
     settings = console.settings()
     where = log or settings.log
     request = Request(url, symbols, channels, where, duration, until, encoding, always_open)
-    with Follower(_loader_arguments(where, store or settings.store, batch_seconds)) as follower:
+    into = {"TICKERPLANT_STORE": store or settings.store}
+    with Follower(_loader_arguments(where, batch_seconds), into) as follower:
         captured = perform(request, as_json)
     if follower.returncode != 0:
         raise Fatal(

@@ -50,7 +50,7 @@ def command(
     from tickerplant.stores import open_store
 
     settings = console.settings()
-    target = open_store(store or settings.store, read_only=True)
+    target = open_store(store or settings.store, read_only=True, options=console.store_options())
     try:
         found = status(open_log(log or settings.log), target)
     finally:

@@ -57,6 +57,10 @@ def _check_url(settings: Settings) -> Check:
     return Check("websocket", "ok", shown)
 
 
+def _is_folder(url: str) -> bool:
+    return "://" not in url or url.startswith("file://")
+
+
 def _nearest_folder(url: str) -> Path:
     path = Path(url.removeprefix("file://")).absolute()
     while not path.exists():
@@ -135,7 +139,7 @@ def check(settings: Settings) -> list[Check]:
         _check_url(settings),
         _check_clock(),
         *_check_disk("log", settings.log),
-        *_check_disk("store", settings.store),
+        *(_check_disk("store", settings.store) if _is_folder(settings.store) else ()),
         _check_session(),
         *_check_owner(settings),
     ]

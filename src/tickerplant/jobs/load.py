@@ -20,6 +20,7 @@ import structlog
 from tickerplant.errors import Busy
 from tickerplant.jobs.gaps import Gap, gaps_batch
 from tickerplant.jobs.load_decode import decode_entries, feed_of, quarantine_batch, split_at_cuts
+from tickerplant.jobs.patience import Patience
 from tickerplant.model import (
     Batch,
     Counters,
@@ -109,8 +110,10 @@ class _PartitionLoader:
         vendor: Vendor,
         options: LoadOptions,
         committer: ThreadPoolExecutor,
+        patience: Patience,
     ) -> None:
-        progress: Progress = store.progress(partition)
+        progress: Progress = patience.call(lambda: store.progress(partition))
+        self._patience = patience
         self.state = PartitionState(partition, progress.position, progress.counters)
         self._before = progress.counters
         self._cuts = progress.cuts
@@ -148,6 +151,8 @@ class _PartitionLoader:
         if self._is_due():
             self.commit()
         self._collect(wait=False)
+        if not entries and self._batch is None and self._in_flight is None:
+            self._patience.caught_up(self.state.counters.received)
         return bool(entries)
 
     def _take(self, entries: list[Entry]) -> None:
@@ -185,7 +190,8 @@ class _PartitionLoader:
             rows.append(gaps_batch(batch.gaps))
         if batch.rejects:
             rows.append(quarantine_batch(partition, batch.rejects))
-        self._store.write(partition, batch.start, batch.end, rows, counters)
+        before = counters.received - batch.counters.received
+        self._patience.call(lambda: self._store.write(partition, batch.start, batch.end, rows, counters), before)
         received_at = batch.received_at or self.state.received_at
         return PartitionState(partition, batch.end, counters, self.state.commits + 1, received_at)
 
@@ -212,6 +218,7 @@ class _Loading:
     options: LoadOptions
     leases: ExitStack
     committer: ThreadPoolExecutor
+    patience: Patience
     loaders: dict[str, _PartitionLoader] = field(default_factory=dict)
     waiting: set[str] = field(default_factory=set)
 
@@ -221,13 +228,13 @@ class _Loading:
             if partition not in self.loaders and (wanted is None or partition in wanted) and self._owns(partition):
                 vendor = self.vendor_of(feed_of(partition)[0])
                 self.loaders[partition] = _PartitionLoader(
-                    partition, self.log, self.store, vendor, self.options, self.committer
+                    partition, self.log, self.store, vendor, self.options, self.committer, self.patience
                 )
                 log_lines.info("loading", partition=partition, position=self.loaders[partition].state.position)
 
     def _owns(self, partition: str) -> bool:
         try:
-            self.leases.enter_context(self.store.loading(partition, wait_s=0))
+            self.patience.call(lambda: self.leases.enter_context(self.store.loading(partition, wait_s=0)))
         except Busy as busy:
             if partition not in self.waiting:
                 log_lines.info("waiting for the present loader to end", partition=partition, problem=str(busy))
@@ -285,16 +292,17 @@ def load(
     """Load what the log holds and the store does not.
 
     Idempotent: run it twice, kill it anywhere, run two at once (the second waits for the first), the tables are the
-    same. With `follow` it goes on until `stop`, and then ends at the log's end of that moment. A batch run ends at the
-    log's present end, a torn last line included when the partition has no owner. As nothing follows that line, its gap
-    ends where it starts; a load from scratch that finds a line after it gives the same gap its real end.
+    same. With `follow` it goes on until `stop`, and then ends at the log's end of that moment; a store that is away is
+    waited for (a batch run raises Retryable). A batch run ends at the log's present end, a torn last line included when
+    the partition has no owner. As nothing follows that line, its gap ends where it starts; a load from scratch that
+    finds a line after it gives the same gap its real end.
 
     Raises Busy when another loader took the partition over, and what the store raises.
     """
     options, stop = options or LoadOptions(), stop or Event()
     began = time.monotonic()
     with _rare_collections(), ThreadPoolExecutor(1, "commit") as committer, ExitStack() as leases:
-        loading = _Loading(log, store, vendor_of, options, leases, committer)
+        loading = _Loading(log, store, vendor_of, options, leases, committer, Patience(stop, options.follow))
         try:
             _pump(loading, partitions, stop, report)
         finally:

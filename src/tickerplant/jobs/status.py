@@ -104,7 +104,8 @@ def status(log: Log, store: Store, gap_limit: int = 50) -> Status:
     gaps = store.query(f'select * from gaps order by "start" desc limit {gap_limit}').to_pylist()
     quarantine = store.query(
         "select partition, channel, reason, state, count(*) as messages, min(received_at) as first, "
-        "max(received_at) as last from quarantine group by all order by messages desc limit 50"
+        "max(received_at) as last from quarantine group by partition, channel, reason, state "
+        "order by messages desc limit 50"
     ).to_pylist()
     balanced = ledger.received == ledger.stored + ledger.quarantined + ledger.control
     missing = max(0, ledger.stored - sum(t.rows for t in tables))

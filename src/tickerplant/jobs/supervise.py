@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from threading import Event, Thread
 from types import TracebackType
 from typing import Self
@@ -18,15 +19,16 @@ _DRAIN_S = 600.0
 
 
 class Follower:
-    """`tickerplant <arguments>` as a supervised process, within `with`.
+    """`tickerplant <arguments>` as a supervised process, within `with`. Secrets go into `environment`, not arguments.
 
     An early end of the process costs nothing but delay (the log keeps everything), so it is started again with a
     growing wait. On leaving, it gets SIGTERM and up to ten minutes to finish what the log holds. `output` is then what
     it last printed on stdout, `restarts` how often it was started again.
     """
 
-    def __init__(self, arguments: Sequence[str]) -> None:
+    def __init__(self, arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
         self._command = [sys.executable, "-m", "tickerplant", *arguments]
+        self._environment = {**os.environ, **(environment or {})}
         self._ending = Event()
         self._process: subprocess.Popen[str] | None = None
         self._thread = Thread(target=self._supervise, name="follower", daemon=True)
@@ -50,7 +52,9 @@ class Follower:
         return self._process.poll() if self._process else None
 
     def _start(self) -> subprocess.Popen[str]:
-        return subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+        return subprocess.Popen(
+            self._command, stdout=subprocess.PIPE, text=True, start_new_session=True, env=self._environment
+        )
 
     def _supervise(self) -> None:
         wait = _FIRST_WAIT_S

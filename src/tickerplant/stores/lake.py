@@ -31,6 +31,8 @@ _ORDER = {t.name: i for i, t in enumerate((*VENDOR_TABLES, *PLANT_TABLES))}
 class LakeStore:
     """`model.Store` on a folder. A table is made when it gets its first rows."""
 
+    dialect = "duckdb"
+
     def __init__(
         self,
         root: Path,

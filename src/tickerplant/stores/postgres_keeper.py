@@ -1,0 +1,31 @@
+"""Stops an embedded PostgreSQL when its last user is gone, however that user ended.
+
+Run as a script with the standard library alone: `<folder> <pg_ctl> [<uid> <gid>]`. Users hold a shared lock on
+`<folder>/users`; the kernel drops it when they die. Getting it exclusively means that nobody is left.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+
+def main(folder: Path, pg_ctl: str, *account: str) -> None:
+    """Wait for the last user and stop the server; end at once when another keeper is there."""
+    with (folder / "keeper").open() as mine, (folder / "users").open() as users:
+        try:
+            fcntl.flock(mine, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        fcntl.flock(users, fcntl.LOCK_EX)
+        if account:
+            os.setgid(int(account[1]))
+            os.setuid(int(account[0]))
+        subprocess.run([pg_ctl, "stop", "-D", folder / "data", "-m", "fast", "-w"], check=False)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), *sys.argv[2:])

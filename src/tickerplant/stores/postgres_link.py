@@ -1,0 +1,115 @@
+"""Connections to PostgreSQL: how they are opened, and what their errors mean to us."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+import psycopg
+from psycopg import RawCursor, conninfo, errors
+from psycopg.rows import TupleRow
+from psycopg.types.numeric import Int4BinaryLoader, Int8BinaryLoader
+
+from tickerplant.errors import Fatal, Retryable, UsageError
+
+Link: TypeAlias = "psycopg.Connection[TupleRow]"
+
+_DEFAULTS = {
+    "connect_timeout": "10",
+    "keepalives": "1",
+    "keepalives_idle": "15",
+    "keepalives_interval": "5",
+    "keepalives_count": "4",
+    "tcp_user_timeout": "30000",
+}
+_WRONG_FOR_GOOD = (
+    "authentication failed",
+    "no password supplied",
+    "no pg_hba.conf entry",
+    "does not exist",
+    "invalid connection option",
+    "certificate",
+    "server does not support SSL",
+    "role ",
+)
+
+
+def masked(url: str) -> str:
+    """A connection URL without its password, for messages and logs."""
+    try:
+        parts = conninfo.conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        return url.partition("://")[0] + "://***"
+    host = parts.get("host") or parts.get("hostaddr") or "localhost"
+    user = f"{parts['user']}@" if parts.get("user") else ""
+    port = f":{parts['port']}" if parts.get("port") else ""
+    return f"postgresql://{user}{host}{port}/{parts.get('dbname', '')}"
+
+
+def connect(info: str, where: str, settings: Sequence[tuple[str, str]] = ()) -> Link:
+    """A connection in autocommit mode with our session settings. Raises Retryable when the server is away."""
+    with named(where):
+        link = psycopg.connect(**arguments(info), autocommit=True, cursor_factory=RawCursor)
+        try:
+            prepare(link, settings)
+        except BaseException:
+            link.close()
+            raise
+        return link
+
+
+def arguments(info: str) -> dict[str, Any]:
+    """What to connect with: the URL's own words win over our defaults."""
+    name = f"tickerplant {socket.gethostname()}:{os.getpid()}"
+    given = conninfo.conninfo_to_dict(info)
+    return {**_DEFAULTS, "application_name": name[:63], "client_encoding": "UTF8", **given}
+
+
+def prepare(link: Link, settings: Sequence[tuple[str, str]]) -> None:
+    """Session settings, and times that come as integers (see postgres_rows)."""
+    for name, value in (("timezone", "UTC"), *settings):
+        link.execute("select set_config($1, $2, false)", [name, value])
+    for kind in ("timestamptz", "timestamp", "time"):
+        link.adapters.register_loader(kind, Int8BinaryLoader)
+    link.adapters.register_loader("date", Int4BinaryLoader)
+
+
+@contextmanager
+def named(where: str) -> Iterator[None]:
+    """Turn the driver's errors into ours; the text of a server's message holds no password."""
+    try:
+        yield
+    except errors.QueryCanceled as error:
+        raise Retryable(f"{where}: expected the statement to end in time, was {text(error)}") from None
+    except (errors.DiskFull, errors.OutOfMemory) as error:
+        raise Retryable(f"{where}: expected room at the server, was {text(error)}", 10) from None
+    except errors.UndefinedTable as error:
+        raise UsageError(f"{where}: expected our tables, was {text(error)}; do run `tickerplant init`") from None
+    except (errors.InvalidPassword, errors.InvalidAuthorizationSpecification, errors.InvalidCatalogName) as error:
+        raise Fatal(f"{where}: expected to be let in, was {text(error)}") from None
+    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        if error.sqlstate is None and any(words in str(error) for words in _WRONG_FOR_GOOD):
+            raise Fatal(f"{where}: expected to be let in, was {text(error)}") from None
+        raise Retryable(f"{where}: expected a server that answers, was {text(error)}") from None
+    except psycopg.Error as error:
+        raise Fatal(f"{where}: expected the server to agree, was {text(error)}") from None
+
+
+def text(error: psycopg.Error) -> str:
+    """The first line of a server's message."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def lock_key(*words: str) -> int:
+    """The number of an advisory lock, 64 bits signed."""
+    digest = hashlib.blake2b("\0".join(words).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)
+
+
+def raw(sql: str) -> bytes:
+    """SQL made from our own definitions, for the driver, which wants literals in the source otherwise."""
+    return sql.encode()

@@ -1,0 +1,163 @@
+"""The schema in PostgreSQL: numbered steps, forward only, each in one transaction, safe to run twice and at once.
+
+Steps are derived from `tables.py`. When a table's definition changes, its `version` rises and a new step is added; the
+steps before it stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tickerplant.errors import Fatal, UsageError
+from tickerplant.schema import POSTGRES_TYPES, Column, Table, quoted
+from tickerplant.stores.postgres_layout import Layout
+from tickerplant.stores.postgres_link import Link, lock_key, named, raw
+from tickerplant.tables import TABLES
+
+SESSION = "session"
+WRITER, READER = "tickerplant_writer", "tickerplant_reader"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One migration: its number, what it is for, its statements."""
+
+    number: int
+    title: str
+    statements: tuple[str, ...]
+
+
+def has_session(table: Table) -> bool:
+    """Whether the store adds a column `session`, the New York date of the event time."""
+    return table.time is not None
+
+
+def column_names(table: Table) -> list[str]:
+    """Columns in the order of the database."""
+    return [*table.schema.names, *([SESSION] if has_session(table) else [])]
+
+
+def _column(column: Column) -> str:
+    kind = POSTGRES_TYPES[column.type]
+    collation = ' collate "C"' if kind == "text" else ""
+    return f"    {quoted(column.name)} {kind}{collation}{'' if column.nullable else ' not null'}"
+
+
+def create_table(table: Table, layout: Layout) -> list[str]:
+    """Statements that create a table, without rows and partitions."""
+    lines = [_column(c) for c in table.columns]
+    if has_session(table):
+        lines.append(f"    {SESSION} date not null")
+    if table.mode == "merge":
+        lines.append(f"    primary key ({', '.join(map(quoted, table.key))})")
+    body = ",\n".join(lines)
+    if not has_session(table):
+        return [f"create table {quoted(table.name)} (\n{body}\n)"]
+    return [f"create table {quoted(table.name)} (\n{body}\n){layout.clause(table)}", *layout.after_create(table)]
+
+
+def create_views(table: Table) -> list[str]:
+    """`<table>_latest` and `<table>_known_at(moment)` of a table that keeps revisions."""
+    if table.mode != "append" or not table.key:
+        return []
+    name, key = quoted(table.name), ", ".join(map(quoted, table.key))
+    newest = f"order by {key}, received_at desc, seq desc"
+    return [
+        f"create view {quoted(table.name + '_latest')} as select distinct on ({key}) * from {name} {newest}",
+        f"create function {quoted(table.name + '_known_at')}(moment timestamptz) returns setof {name} "
+        f"language sql stable parallel safe as $$ select distinct on ({key}) * from {name} "
+        f"where received_at <= moment {newest} $$",
+    ]
+
+
+_MAINTAINED = """create table _maintained (
+    relation text primary key,
+    bytes bigint not null,
+    at timestamptz not null default now()
+)"""
+
+
+def steps(layout: Layout) -> list[Step]:
+    """Every step there is, in order."""
+    tables = tuple(s for t in TABLES.values() for s in create_table(t, layout))
+    views = tuple(s for t in TABLES.values() for s in create_views(t))
+    return [
+        Step(1, "tables", tables),
+        Step(2, "latest and known-at views", views),
+        Step(3, "what maintain has done", (_MAINTAINED,)),
+    ]
+
+
+def applied(link: Link, schema: str) -> int:
+    """The number of the last step that was run; 0 before the first."""
+    row = link.execute("select to_regclass($1)", [f"{quoted(schema)}._migrations"]).fetchone()
+    if row is None or row[0] is None:
+        return 0
+    found = link.execute(raw(f"select coalesce(max(number), 0) from {quoted(schema)}._migrations")).fetchone()
+    return int(found[0]) if found else 0
+
+
+def pending(link: Link, schema: str, layout: Layout) -> list[Step]:
+    """Steps that `migrate` would run. Raises Fatal when the schema is newer than this program."""
+    known, at = steps(layout), applied(link, schema)
+    if at > known[-1].number:
+        raise Fatal(f"schema {schema}: expected version up to {known[-1].number}, was {at}; do upgrade tickerplant")
+    return [s for s in known if s.number > at]
+
+
+def migrate(
+    link: Link, schema: str, layout: Layout, where: str, done: Callable[[Step], None] = lambda s: None
+) -> list[Step]:
+    """Run what is pending, each step in one transaction; another process that migrates is waited for."""
+    ran: list[Step] = []
+    with named(where):
+        while _next(link, schema, layout, ran):
+            done(ran[-1])
+    return ran
+
+
+def _next(link: Link, schema: str, layout: Layout, ran: list[Step]) -> bool:
+    with link.transaction():
+        link.execute("select pg_advisory_xact_lock($1)", [lock_key("migrate", schema)])
+        waiting = pending(link, schema, layout)
+        if not waiting:
+            return False
+        step = waiting[0]
+        if step.number == 1:
+            link.execute(raw(f"create schema if not exists {quoted(schema)}"))
+            link.execute(raw(_MIGRATIONS.format(schema=quoted(schema))))
+        for statement in step.statements:
+            link.execute(raw(statement))
+        link.execute(
+            raw(f"insert into {quoted(schema)}._migrations (number, title, layout) values ($1, $2, $3)"),
+            [step.number, step.title, layout.kind],
+        )
+    ran.append(step)
+    return True
+
+
+_MIGRATIONS = """create table if not exists {schema}._migrations (
+    number integer primary key,
+    title text not null,
+    layout text not null,
+    at timestamptz not null default now()
+)"""
+
+
+def layout_of(link: Link, schema: str) -> str | None:
+    """The kind of layout the tables were created with; None before."""
+    if not applied(link, schema):
+        return None
+    row = link.execute(raw(f"select layout from {quoted(schema)}._migrations where number = 1")).fetchone()
+    return str(row[0]) if row else None
+
+
+def require(link: Link, schema: str, layout: Layout) -> None:
+    """Raise UsageError when the schema is not up to date."""
+    waiting = pending(link, schema, layout)
+    if waiting:
+        raise UsageError(
+            f"schema {schema}: expected version {waiting[-1].number}, was {waiting[0].number - 1}; "
+            "do run `tickerplant init`"
+        )

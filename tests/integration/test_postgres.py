@@ -1,0 +1,118 @@
+"""PostgreSQL through the command line: init, loads that are killed, and the same rows as in the lake."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.campaigns import TICKS
+from tests.support import lean
+from tests.support.plant import run, store_tally, tickerplant, tickerplant_command, wait_for
+from tests.support.postgres import server
+from tickerplant.fingerprint import Tally
+from tickerplant.logs import open_log
+from tickerplant.model import Kind
+from tickerplant.vendors.alpaca.render import render
+
+_AT = 1_763_649_000_000_000_000
+
+
+@pytest.fixture
+def schema(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A schema that the command line uses and that nobody has made yet."""
+    name = f"cli_{os.getpid()}_{random.randrange(10**6)}"
+    monkeypatch.setenv("TICKERPLANT_SCHEMA", name)
+    monkeypatch.setenv("TICKERPLANT_STORE", server().url)
+    yield name
+    with psycopg.connect(server().url, autocommit=True) as link:
+        link.execute(f"drop schema if exists {name} cascade".encode())
+
+
+def _count(schema: str, table: str) -> int:
+    with psycopg.connect(server().url) as link:
+        row = link.execute(f"select count(*) from {schema}.{table}".encode()).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def _write_ticks(log: Path) -> Tally:
+    """IBM's quotes and trades of one recorded day as frames of 20, and their tally."""
+    tally = Tally()
+    with open_log(str(log)).writer("alpaca.sip") as writer:
+        frame = 0
+        for batch in lean.read_day(TICKS, lean.days(TICKS)[0], ["IBM"]):
+            tally.add(batch)
+            messages = render(batch).messages
+            for first in range(0, len(messages), 20):
+                payload = b"[" + b",".join(messages[first : first + 20]) + b"]"
+                writer.append(Kind.DATA, _AT + frame * 10_000, payload)
+                frame += 1
+    return tally
+
+
+def test_init_plans_runs_once_and_is_safe_from_two_processes(schema: str) -> None:
+    assert run("init", "--plan").strip()
+    both = [tickerplant("init", stderr=subprocess.DEVNULL) for _ in range(2)]
+    for process in both:
+        process.communicate(timeout=60)
+
+    assert [p.returncode for p in both] == [0, 0]
+    assert _count(schema, "quotes") == 0
+    run("init")
+
+
+@pytest.mark.skipif(not TICKS.is_dir(), reason="the recorded ticks are not beside this checkout")
+def test_recorded_ticks_come_out_equal_although_the_loader_is_killed(schema: str, tmp_path: Path) -> None:
+    expected = _write_ticks(tmp_path / "log")
+    run("init")
+    load = ("load", "--log", tmp_path / "log", "--batch-size", "5000")
+    chance, kills = random.Random(3), 0
+    while kills < 6:
+        before = _count(schema, "quotes")
+        loader = tickerplant(*load, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        grown = before + chance.randrange(1, 10_000)
+        wait_for(lambda: _count(schema, "quotes") >= grown or loader.poll() is not None, 60, "rows")  # noqa: B023
+        loader.kill()
+        loader.wait()
+        kills += 1
+    run(*load)
+    again = json.loads(run("load", "--log", tmp_path / "log", "--json"))
+    run("load", "--log", tmp_path / "log", "--store", tmp_path / "lake")
+
+    rows = json.loads(
+        run("query", "--json", "select count(*) as n, count(distinct (received_at, seq)) as d from quotes")
+    )
+    assert again["counters"]["received"] == 0
+    assert rows == [{"n": 109_067, "d": 109_067}]
+    assert _tally_of(schema) == expected.tables == store_tally(tmp_path / "lake").tables
+    assert json.loads(run("status", "--log", tmp_path / "log", "--json"))["balanced"]
+
+
+def _tally_of(schema: str) -> object:
+    from tickerplant.model import Batch, Selection
+    from tickerplant.stores import StoreOptions, open_store
+    from tickerplant.tables import VENDOR_TABLES
+
+    store = open_store(server().url, read_only=True, options=StoreOptions(schema=schema))
+    tally = Tally.of(Batch(t, rows) for t in VENDOR_TABLES for rows in store.scan(t, Selection((t.name,))))
+    store.close()
+    return tally.tables
+
+
+def test_a_store_that_is_not_made_yet_says_what_to_do(schema: str, tmp_path: Path) -> None:
+    with open_log(str(tmp_path / "log")).writer("alpaca.sip") as writer:
+        writer.append(Kind.CONTROL, _AT, b'[{"T":"success","msg":"connected"}]')
+
+    done = subprocess.run(
+        tickerplant_command("load", "--log", tmp_path / "log"), capture_output=True, text=True, timeout=60
+    )
+
+    assert done.returncode != 0
+    assert "tickerplant init" in done.stderr
