@@ -53,11 +53,8 @@ class _Plant:
         return any(p.poll() not in (None, 0) for p in (self.simulator.process, self.capture, self.loader))
 
     def oracle(self) -> dict[str, Any]:
-        """What the simulator says it sent; empty before it said anything."""
-        try:
-            return self.simulator.oracle()
-        except FileNotFoundError:
-            return {}
+        """What the simulator says it sent, at most about a second ago."""
+        return self.simulator.oracle()
 
     def stop(self) -> None:
         """End the capture, then the loader when it has loaded everything; does nothing the second time."""

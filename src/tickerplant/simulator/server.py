@@ -130,7 +130,7 @@ async def simulate(
 ) -> dict[str, Any]:
     """Serve `source` on loopback until it has ended and the clients have left, or `stop` is set; return the oracle.
 
-    `ready` is called with `{"ws", "port", "pid", "feeds"}` once connections are accepted.
+    `ready` is called with `{"ws", "port", "pid", "feeds"}` once connections are accepted; the oracle file is there then.
     """
     dialect = Dialect(options.vendor)
     ledger = Ledger(dialect, source.about, options.oracle)
@@ -139,8 +139,8 @@ async def simulate(
     quiet.setLevel(logging.CRITICAL)
     server = await ws_create_server(hub.listener, "127.0.0.1", options.port, logger_name=quiet)
     port = server.sockets[0].getsockname()[1]
-    ready({"ws": f"ws://127.0.0.1:{port}/v2/sip", "port": port, "pid": os.getpid(), "feeds": list(dialect.feeds)})
     ledger.write()
+    ready({"ws": f"ws://127.0.0.1:{port}/v2/sip", "port": port, "pid": os.getpid(), "feeds": list(dialect.feeds)})
     player = Player(hub, ledger, _schedule(source, options), options.speed, options.per_frame)
     try:
         await _until(stop, _serve(source, options, hub, player), player)
