@@ -130,7 +130,8 @@ async def simulate(
 ) -> dict[str, Any]:
     """Serve `source` on loopback until it has ended and the clients have left, or `stop` is set; return the oracle.
 
-    `ready` is called with `{"ws", "port", "pid", "feeds"}` once connections are accepted; the oracle file is there then.
+    `ready` is called with `{"ws", "port", "pid", "feeds"}` once connections are accepted; the oracle file is there
+    then.
     """
     dialect = Dialect(options.vendor)
     ledger = Ledger(dialect, source.about, options.oracle)
