@@ -111,15 +111,21 @@ def migrate(
 ) -> list[Step]:
     """Run what is pending, each step in one transaction; another process that migrates is waited for."""
     ran: list[Step] = []
+    key = [lock_key("migrate", schema)]
     with named(where):
-        while _next(link, schema, layout, ran):
-            done(ran[-1])
+        # Outside of the transactions: each must begin, and look, after the wait.
+        link.execute("select pg_advisory_lock($1)", key)
+        try:
+            while _next(link, schema, layout, ran):
+                done(ran[-1])
+        finally:
+            if not link.closed:
+                link.execute("select pg_advisory_unlock($1)", key)
     return ran
 
 
 def _next(link: Link, schema: str, layout: Layout, ran: list[Step]) -> bool:
     with link.transaction():
-        link.execute("select pg_advisory_xact_lock($1)", [lock_key("migrate", schema)])
         waiting = pending(link, schema, layout)
         if not waiting:
             return False
