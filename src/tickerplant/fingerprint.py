@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tickerplant.model import Batch
+from tickerplant.model import Batch, Selection, Store
 from tickerplant.schema import Table
 
 Hashes = npt.NDArray[np.uint64]
@@ -127,6 +127,12 @@ class Tally:
         for batch in batches:
             tally.add(batch)
         return tally
+
+    @classmethod
+    def of_store(cls, store: Store, tables: Iterable[Table]) -> Tally:
+        """The tally of all rows that a store holds in `tables`."""
+        scans = ((t, store.scan(t, Selection((t.name,)))) for t in tables)
+        return cls.of(Batch(table, rows) for table, found in scans for rows in found)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Mapping[str, Mapping[str, int | str]]]) -> Tally:

@@ -96,12 +96,11 @@ def test_recorded_ticks_come_out_equal_although_the_loader_is_killed(schema: str
 
 
 def _tally_of(schema: str) -> object:
-    from tickerplant.model import Batch, Selection
     from tickerplant.stores import StoreOptions, open_store
     from tickerplant.tables import VENDOR_TABLES
 
     store = open_store(server().url, read_only=True, options=StoreOptions(schema=schema))
-    tally = Tally.of(Batch(t, rows) for t in VENDOR_TABLES for rows in store.scan(t, Selection((t.name,))))
+    tally = Tally.of_store(store, VENDOR_TABLES)
     store.close()
     return tally.tables
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from tickerplant.fingerprint import Tally
 from tickerplant.jobs.load import decode_entries
 from tickerplant.logs import open_log
-from tickerplant.model import Counters, Kind, Record, Selection, position
+from tickerplant.model import Counters, Kind, Record, position
 from tickerplant.simulator.process import running
 from tickerplant.stores import open_store
 from tickerplant.tables import VENDOR_TABLES
@@ -116,14 +116,11 @@ def log_tally(log_url: Path) -> tuple[Tally, Counters]:
 
 def store_tally(store_url: Path | str) -> Tally:
     """What a store holds, by table and symbol."""
-    from tickerplant.model import Batch
-
-    store, tally = open_store(str(store_url), read_only=True), Tally()
-    for table in VENDOR_TABLES:
-        for rows in store.scan(table, Selection((table.name,))):
-            tally.add(Batch(table, rows))
-    store.close()
-    return tally
+    store = open_store(str(store_url), read_only=True)
+    try:
+        return Tally.of_store(store, VENDOR_TABLES)
+    finally:
+        store.close()
 
 
 def query(store_url: Path | str, sql: str) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from rich.table import Table
 from tickerplant.cli import console
 from tickerplant.errors import Fatal, UsageError
 from tickerplant.fingerprint import Tally
-from tickerplant.model import Batch, Counters, Selection, Store
+from tickerplant.model import Counters, Store
 from tickerplant.simulator.process import Running, running
 from tickerplant.tables import VENDOR_TABLES
 
@@ -150,11 +150,6 @@ def _watch(plant: _Plant, store: Store, limit: float) -> None:
             time.sleep(0.25)
 
 
-def _tally(store: Store) -> Tally:
-    tables = ((t, store.scan(t, Selection((t.name,)))) for t in VENDOR_TABLES)
-    return Tally.of(Batch(table, rows) for table, found in tables for rows in found)
-
-
 def _account(oracle: dict[str, Any], tally: Tally, ledger: Counters) -> bool:
     """Print sent against stored for each table, and whether every checksum agrees."""
     sent = Tally.from_json(oracle["tables"])
@@ -259,7 +254,7 @@ def command(
         _watch(plant, store, limit=seconds * 4 + 60)
         plant.stop()
         oracle = plant.oracle()
-    is_well = _account(oracle, _tally(store), _ledger(store))
+    is_well = _account(oracle, Tally.of_store(store, VENDOR_TABLES), _ledger(store))
     _holes(oracle, store)
     symbol = _answer(store)
     _draw(store, symbol, folder / "chart.png")

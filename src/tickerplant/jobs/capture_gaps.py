@@ -9,7 +9,6 @@ from typing import Any
 
 from tickerplant.model import Kind, Record
 
-PLANNED = "ended"
 SYMBOLS_NAMED = 50
 
 

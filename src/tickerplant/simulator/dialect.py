@@ -133,11 +133,6 @@ class Dialect:
         """The type that says whom the server lets in."""
         return self._server.Account
 
-    @property
-    def code_of(self) -> Mapping[str, int]:
-        """Channel code of a message type."""
-        return self._render.CODES
-
     def connection(self, feed: str, headers: Mapping[str, str], account: Any, admit: Callable[[], int | None]) -> Any:
         """A new server side of a connection."""
         return self._server.Connection(feed, headers, account, admit)

@@ -16,7 +16,6 @@ from tickerplant.stores.postgres_link import Link, lock_key, named, raw
 from tickerplant.tables import TABLES
 
 SESSION = "session"
-WRITER, READER = "tickerplant_writer", "tickerplant_reader"
 
 
 @dataclass(frozen=True)
