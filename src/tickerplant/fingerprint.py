@@ -89,8 +89,9 @@ class Tally:
     tables: dict[str, dict[str, Fingerprint]] = field(default_factory=dict)
 
     def add(self, batch: Batch) -> None:
-        """Add the rows of a batch."""
-        symbols = batch.rows.column("symbol").dictionary_encode()
+        """Add the rows of a batch; those of a table without symbols go by its first column."""
+        names = batch.rows.schema.names
+        symbols = batch.rows.column("symbol" if "symbol" in names else names[0]).dictionary_encode()
         self.add_hashed(
             batch.table.name,
             symbols.dictionary.to_pylist(),

@@ -13,7 +13,10 @@ from typing import Any, NamedTuple, NewType, Protocol, Self, TypeAlias
 import msgspec
 import pyarrow as pa
 
+from tickerplant.credentials import Credentials as Credentials
+from tickerplant.credentials import Secret as Secret
 from tickerplant.errors import TickerplantError
+from tickerplant.rest import Rest
 from tickerplant.schema import Table
 
 Position = NewType("Position", int)
@@ -131,41 +134,6 @@ class Selection:
             raise ValueError(f"selection: expected start before end, was [{self.start}, {self.end})")
 
 
-class Secret:
-    """A string whose repr hides it. `reveal()` is for the wire only."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: str) -> None:
-        self._value = value
-
-    def reveal(self) -> str:
-        """The secret itself."""
-        return self._value
-
-    def __bool__(self) -> bool:
-        return bool(self._value)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._value == self._value
-
-    def __hash__(self) -> int:
-        return hash(self._value)
-
-    def __repr__(self) -> str:
-        return "Secret('***')" if self._value else "Secret('')"
-
-    __str__ = __repr__
-
-
-@dataclass(frozen=True)
-class Credentials:
-    """Key and secret of one account with a vendor."""
-
-    key: str
-    secret: Secret
-
-
 @dataclass(frozen=True)
 class Step:
     """What a dialogue wants after a control message.
@@ -218,6 +186,7 @@ class Vendor:
     """The feed that a websocket URL names."""
     channels: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
+    rest: Rest | None = None
 
 
 @dataclass(frozen=True)

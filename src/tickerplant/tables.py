@@ -174,6 +174,206 @@ IMBALANCES = Table(
     (_symbol(), *_time(), Column("price", _REAL, "Reference price", "dollars"), _TAPE, *_ENVELOPE),
 )
 
+
+def _daily() -> Column:
+    return Column("session", pa.date32(), "Trading day of the exchange, New York", nullable=False)
+
+
+SNAPSHOTS = Table(
+    "snapshots",
+    "The vendor's present view of a symbol, each answer a row.",
+    (
+        _symbol(),
+        Column("session", pa.date32(), "Trading day that the vendor names as the latest", nullable=False),
+        Column("price", _REAL, "Last price", "dollars"),
+        Column("open", _REAL, "First price of that day", "dollars"),
+        Column("high", _REAL, "Highest price of that day", "dollars"),
+        Column("low", _REAL, "Lowest price of that day", "dollars"),
+        Column("volume", _REAL, "Shares traded that day", "shares"),
+        Column("previous_close", _REAL, "Close of the trading day before", "dollars"),
+        Column("change", _REAL, "price - previous_close, as the vendor says", "dollars"),
+        Column("change_percent", _REAL, "The same in percent, a number", "%"),
+        *_ENVELOPE,
+    ),
+    key=("vendor", "feed", "symbol", "session"),
+    time=None,
+)
+
+INDEX_BARS = Table(
+    "index_bars",
+    "Daily values of market indices, every version received; where an ETF stands in for the index, `proxy` names it.",
+    (
+        Column("symbol", _TEXT, "The index: SPX, NDX, DJI, RUT, VIX, ...", nullable=False),
+        _daily(),
+        Column("open", _REAL, "First value", "points, dollars of the proxy"),
+        Column("high", _REAL, "Highest value", "points, dollars of the proxy"),
+        Column("low", _REAL, "Lowest value", "points, dollars of the proxy"),
+        Column("close", _REAL, "Last value", "points, dollars of the proxy"),
+        Column("volume", _REAL, "Shares of the proxy traded; null for the index itself", "shares"),
+        Column("proxy", _TEXT, "Symbol of the ETF whose prices these are; null for the index itself"),
+        *_ENVELOPE,
+    ),
+    key=("vendor", "feed", "symbol", "session"),
+    time=None,
+)
+
+TICKERS = Table(
+    "tickers",
+    "What a vendor says of a ticker, every version received; `tickers_latest` shows the last. A ticker that ends is "
+    "inactive with a date, never deleted; one that is used again has another `listed_on`.",
+    (
+        _symbol(),
+        Column("vendor_symbol", _TEXT, "The ticker in the vendor's spelling", nullable=False),
+        Column("name", _TEXT, "Name of the company or fund"),
+        Column("exchange", _TEXT, "Primary exchange, in the vendor's code"),
+        Column("type", _TEXT, "Kind of security, in the vendor's code (CS, ETF, Stock, us_equity, ...)"),
+        Column("is_active", pa.bool_(), "Whether it trades", nullable=False),
+        Column("listed_on", pa.date32(), "First day of trading"),
+        Column("delisted_on", pa.date32(), "Last day, null while active"),
+        Column("vendor_id", _TEXT, "The vendor's own id of the security (Alpaca asset id, composite FIGI, CUSIP)"),
+        Column("currency", _TEXT, "Currency of the prices"),
+        Column("cik", _TEXT, "SEC's number of the issuer"),
+        Column("figi", _TEXT, "Composite FIGI"),
+        Column("sector", _TEXT, "Sector"),
+        Column("industry", _TEXT, "Industry"),
+        Column("market_cap", _REAL, "Market capitalisation", "dollars"),
+        Column("shares_outstanding", _REAL, "Shares outstanding", "shares"),
+        Column("details", _TEXT, "Everything else that the vendor said, JSON"),
+        *_ENVELOPE,
+    ),
+    key=("vendor", "feed", "symbol", "vendor_symbol"),
+    time=None,
+)
+
+SPLITS = Table(
+    "splits",
+    "Stock splits, every version received. One old share becomes split_to / split_from new ones.",
+    (
+        _symbol(),
+        Column("ex_date", pa.date32(), "First day at the new price", nullable=False),
+        Column("split_from", _REAL, "Old shares", "shares", nullable=False),
+        Column("split_to", _REAL, "New shares", "shares", nullable=False),
+        Column("vendor_id", _TEXT, "The vendor's id of the action"),
+        Column("details", _TEXT, "Everything else that the vendor said, JSON"),
+        *_ENVELOPE,
+    ),
+    key=("vendor", "feed", "symbol", "ex_date"),
+    time=None,
+)
+
+DIVIDENDS = Table(
+    "dividends",
+    "Cash dividends, every version received, as declared (unadjusted).",
+    (
+        _symbol(),
+        Column("ex_date", pa.date32(), "First day without the right to it", nullable=False),
+        Column("amount", _REAL, "For each share", "in `currency`", nullable=False),
+        Column("currency", _TEXT, "Currency, null when the vendor does not say"),
+        Column("type", _TEXT, "Kind, in the vendor's code (CD, SC, LT, ST; special, foreign)"),
+        Column("frequency", _INT, "Payments a year, null when not said"),
+        Column("declared_on", pa.date32(), "Day of the announcement"),
+        Column("record_date", pa.date32(), "Holders of that day are paid"),
+        Column("pay_date", pa.date32(), "Day of payment"),
+        Column("vendor_id", _TEXT, "The vendor's id of the action"),
+        *_ENVELOPE,
+    ),
+    key=("vendor", "feed", "symbol", "ex_date", "type", "vendor_id"),
+    time=None,
+)
+
+CORPORATE_ACTIONS = Table(
+    "corporate_actions",
+    "Renames, mergers, spin-offs and all other actions, every version received; splits and cash dividends are in their "
+    "own tables.",
+    (
+        _symbol(),
+        Column("kind", _TEXT, "The vendor's name of the kind (name_changes, spin_offs, stock_mergers, ...)", "", False),
+        Column("effective_on", pa.date32(), "Ex, effective or process date, the first there is"),
+        Column("new_symbol", _TEXT, "The symbol after it: renamed, acquiring, spun off"),
+        Column("vendor_id", _TEXT, "The vendor's id of the action"),
+        Column("details", _TEXT, "Everything that the vendor said, JSON", nullable=False),
+        *_ENVELOPE,
+    ),
+    key=("vendor", "feed", "kind", "symbol", "vendor_id"),
+    time=None,
+)
+
+MARKET_DAYS = Table(
+    "market_days",
+    "The vendor's own calendar: days and hours of the exchange, every version received. The plant's clock is its own "
+    "calendar; this is for comparing.",
+    (
+        Column("exchange", _TEXT, "Exchange, in the vendor's code", nullable=False),
+        _daily(),
+        Column("status", _TEXT, "open, closed or early-close", nullable=False),
+        Column("opens_at", TIMESTAMP, "Start of regular hours", "UTC, microseconds"),
+        Column("closes_at", TIMESTAMP, "End of regular hours", "UTC, microseconds"),
+        Column("name", _TEXT, "Name of the holiday"),
+        *_ENVELOPE,
+    ),
+    key=("vendor", "feed", "exchange", "session"),
+    time=None,
+)
+
+UNIVERSE = Table(
+    "universe",
+    "Symbol lists with dates: who was a member on the day of the list.",
+    (
+        Column("universe", _TEXT, "Name of the list (russell3000, sp500, ...)", nullable=False),
+        Column("as_of", pa.date32(), "Day that the list speaks of", nullable=False),
+        _symbol(),
+        Column("vendor_symbol", _TEXT, "The symbol in the list's spelling", nullable=False),
+        Column("name", _TEXT, "Name in the list"),
+        Column("weight", _REAL, "Weight in the index", "%"),
+        Column("exchange", _TEXT, "Exchange in the list"),
+        *_ENVELOPE,
+    ),
+    key=("vendor", "universe", "as_of", "symbol"),
+    time=None,
+)
+
+COVERAGE = Table(
+    "coverage",
+    "What was asked of a vendor and what came: one row for each symbol with rows in a page, and, on a request's last "
+    "page, for each symbol asked for. `asked, empty` is a request whose last page is there and whose rows are 0.",
+    (
+        Column("table_name", _TEXT, "The table asked for", nullable=False),
+        Column("interval", _TEXT, "Length of the bars asked for; null for other tables"),
+        Column("symbol", _TEXT, "Our symbol; `*` is all of the market", nullable=False),
+        Column("start", TIMESTAMP, "Start of the span asked for", "UTC, microseconds"),
+        Column("end", TIMESTAMP, "End of the span asked for, exclusive", "UTC, microseconds"),
+        Column("endpoint", _TEXT, "The vendor's endpoint", nullable=False),
+        Column("chain", _TEXT, "The request with all its pages", nullable=False),
+        Column("page", pa.int32(), "Place of the page, from 0", nullable=False),
+        Column("is_last", pa.bool_(), "Whether the request is complete with this page", nullable=False),
+        Column("rows", _INT, "Rows of this symbol in this page", "rows", nullable=False),
+        Column("outcome", _TEXT, "rows, no_data, not_entitled, bad_request", nullable=False),
+        Column("next_call", _TEXT, "JSON of the call for the next page; null on the last"),
+        *_ENVELOPE,
+    ),
+    time=None,
+)
+
+JOBS = Table(
+    "jobs",
+    "Every run of a command or task.",
+    (
+        Column("job", _TEXT, "Id of the run", nullable=False),
+        Column("what", _TEXT, "Command or task", nullable=False),
+        Column("selection", _TEXT, "What it was asked to do, JSON without secrets"),
+        Column("started_at", TIMESTAMP, "Start", "UTC, microseconds", nullable=False),
+        Column("ended_at", TIMESTAMP, "End; null while it runs or when it was killed", "UTC, microseconds"),
+        Column("rows", _INT, "Rows stored", "rows"),
+        Column("bytes", _INT, "Bytes received", "bytes"),
+        Column("calls", _INT, "Requests sent", "calls"),
+        Column("outcome", _TEXT, "running, done, failed, stopped, quota", nullable=False),
+        Column("error", _TEXT, "What went wrong, without secrets"),
+    ),
+    key=("job",),
+    time=None,
+    mode="merge",
+)
+
 GAPS = Table(
     "gaps",
     "Stretches for which this plant did not listen or cannot read what it wrote: each disconnect, watchdog alarm, "
@@ -231,6 +431,12 @@ POSITIONS = Table(
     mode="merge",
 )
 
-VENDOR_TABLES = (QUOTES, TRADES, TRADE_CORRECTIONS, BARS, DAILY_BARS, STATUSES, LULDS, IMBALANCES)
-PLANT_TABLES = (GAPS, QUARANTINE, POSITIONS)
+LIVE_TABLES = (QUOTES, TRADES, TRADE_CORRECTIONS, BARS, DAILY_BARS, STATUSES, LULDS, IMBALANCES)
+FETCHED_TABLES = (
+    *(SNAPSHOTS, INDEX_BARS, TICKERS, SPLITS, DIVIDENDS, CORPORATE_ACTIONS, MARKET_DAYS, UNIVERSE),
+    COVERAGE,
+)
+VENDOR_TABLES = (*LIVE_TABLES, *FETCHED_TABLES)
+"""Tables that decoders fill."""
+PLANT_TABLES = (GAPS, QUARANTINE, POSITIONS, JOBS)
 TABLES: dict[str, Table] = {t.name: t for t in (*VENDOR_TABLES, *PLANT_TABLES)}

@@ -34,7 +34,13 @@ def test_postgres_ddl_has_every_column_with_its_nullability(table: Table) -> Non
     ddl = postgres_ddl(table)
     found = re.findall(r'^    "(\w+)" ([a-z ]+?)( not null)?,?$', ddl, re.MULTILINE)
     expected = {pa.string(): "text", pa.float64(): "double precision", TIMESTAMP: "timestamptz", pa.int16(): "smallint"}
-    expected |= {pa.int32(): "integer", pa.int64(): "bigint", pa.binary(): "bytea", pa.date32(): "date"}
+    expected |= {
+        pa.int32(): "integer",
+        pa.int64(): "bigint",
+        pa.binary(): "bytea",
+        pa.date32(): "date",
+        pa.bool_(): "boolean",
+    }
     assert found == [(c.name, expected[c.type], "" if c.nullable else " not null") for c in table.columns]
     assert ddl.startswith(f'create table "{table.name}" (')
     assert ("primary key" in ddl) == (table.mode == "merge")

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from tickerplant.model import Counters, Log, Segment, Store, split_position
-from tickerplant.tables import VENDOR_TABLES
+from tickerplant.tables import TABLES, VENDOR_TABLES
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,8 @@ def _partition(log: Log, store: Store, name: str) -> PartitionStatus:
 
 def _table(store: Store, name: str, time: str | None) -> TableStatus:
     span = f"min({time}) as first, max({time}) as last" if time else "null as first, null as last"
-    row = store.query(f'select count(*) as n, count(distinct symbol) as symbols, {span} from "{name}"').to_pylist()[0]
+    symbols = "count(distinct symbol)" if "symbol" in TABLES[name].schema.names else "0"
+    row = store.query(f'select count(*) as n, {symbols} as symbols, {span} from "{name}"').to_pylist()[0]
     return TableStatus(name, row["n"], row["symbols"], row["first"], row["last"])
 
 

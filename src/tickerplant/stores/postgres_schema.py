@@ -13,7 +13,7 @@ from tickerplant.errors import Fatal, UsageError
 from tickerplant.schema import POSTGRES_TYPES, Column, Table, quoted
 from tickerplant.stores.postgres_layout import Layout
 from tickerplant.stores.postgres_link import Link, lock_key, named, raw
-from tickerplant.tables import TABLES
+from tickerplant.tables import FETCHED_TABLES, GAPS, JOBS, LIVE_TABLES, POSITIONS, QUARANTINE
 
 SESSION = "session"
 
@@ -79,12 +79,15 @@ _MAINTAINED = """create table _maintained (
 
 def steps(layout: Layout) -> list[Step]:
     """Every step there is, in order."""
-    tables = tuple(s for t in TABLES.values() for s in create_table(t, layout))
-    views = tuple(s for t in TABLES.values() for s in create_views(t))
+    first = (*LIVE_TABLES, GAPS, QUARANTINE, POSITIONS)
+    tables = tuple(s for t in first for s in create_table(t, layout))
+    views = tuple(s for t in first for s in create_views(t))
+    fetched = tuple(s for t in (*FETCHED_TABLES, JOBS) for s in (*create_table(t, layout), *create_views(t)))
     return [
         Step(1, "tables", tables),
         Step(2, "latest and known-at views", views),
         Step(3, "what maintain has done", (_MAINTAINED,)),
+        Step(4, "tables of what is fetched", fetched),
     ]
 
 
