@@ -91,6 +91,16 @@ def next_session(at: datetime) -> Session:
         day += timedelta(days=1)
 
 
+def last_session(at: datetime) -> Session:
+    """The newest session that has ended at `at`, after-hours included."""
+    day = at.astimezone(NEW_YORK).date()
+    while True:
+        found = session(day)
+        if found and found.post_close <= at:
+            return found
+        day -= timedelta(days=1)
+
+
 def sessions(start: date, end: date) -> Sequence[Session]:
     """All sessions of `[start, end)`."""
     days = (start + timedelta(days=i) for i in range((end - start).days))

@@ -234,7 +234,7 @@ class LogWriter(Protocol):
     last_kind: Kind | None
     """Kind of that line."""
 
-    def append(self, kind: Kind, received_at: int, payload: bytes) -> None:
+    def append(self, kind: Kind, received_at: int, payload: bytes, request: str | None = None) -> None:
         """Take one record; it is on disk after the next `sync`, at most the sync interval later."""
         ...
 

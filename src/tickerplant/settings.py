@@ -105,6 +105,43 @@ SETTINGS = (
         "Lake: days for which replaced files stay, so that `as_of` works",
         _positive,
     ),
+    Setting(
+        "alpaca_data_url",
+        ("ALPACA_DATA_URL", "APCA_API_DATA_URL"),
+        "https://data.alpaca.markets",
+        "Alpaca: REST host of market data",
+    ),
+    Setting(
+        "alpaca_trading_url",
+        ("ALPACA_TRADING_URL", "APCA_API_BASE_URL"),
+        "https://paper-api.alpaca.markets",
+        "Alpaca: REST host of assets and calendar (api.alpaca.markets for live accounts)",
+    ),
+    Setting("alpaca_plan", ("ALPACA_PLAN",), "basic", "Alpaca: basic, plus, ...; sets the rate of requests"),
+    Setting("alpaca_rest_feed", ("ALPACA_REST_FEED",), "sip", "Alpaca: feed of history: sip, iex, otc, boats"),
+    Setting("alpha_vantage_key", ("ALPHA_VANTAGE_API_KEY", "ALPHAVANTAGE_API_KEY"), "", "Alpha Vantage key", Secret),
+    Setting("alpha_vantage_url", ("ALPHA_VANTAGE_URL",), "https://www.alphavantage.co", "Alpha Vantage: REST host"),
+    Setting(
+        "alpha_vantage_plan", ("ALPHA_VANTAGE_PLAN",), "free", "Alpha Vantage: free, 75, 150, 300, 600, 1200 (a minute)"
+    ),
+    Setting("polygon_key", ("POLYGON_API_KEY", "MASSIVE_API_KEY"), "", "Polygon (Massive) key", Secret),
+    Setting(
+        "polygon_url",
+        ("POLYGON_URL", "MASSIVE_URL"),
+        "https://api.massive.com",
+        "Polygon (Massive): REST host; api.polygon.io is the same",
+    ),
+    Setting("polygon_plan", ("POLYGON_PLAN", "MASSIVE_PLAN"), "basic", "Polygon: basic, starter, developer, advanced"),
+    Setting(
+        "fetch_parallel", ("TICKERPLANT_FETCH_PARALLEL",), "8", "Fetch: requests of one vendor at the same time", _count
+    ),
+    Setting(
+        "fetch_patience_s",
+        ("TICKERPLANT_FETCH_PATIENCE_SECONDS",),
+        "120",
+        "Fetch: longest wait for a vendor's allowance before the run ends with exit code 75, in seconds",
+        _positive,
+    ),
     Setting("log_level", ("LOG_LEVEL",), "info", "debug, info, warning or error", _level),
 )
 
@@ -128,6 +165,18 @@ class Settings:
     segment_bytes: int
     segment_age_s: float
     keep_versions_days: float
+    alpaca_data_url: str
+    alpaca_trading_url: str
+    alpaca_plan: str
+    alpaca_rest_feed: str
+    alpha_vantage_key: Secret
+    alpha_vantage_url: str
+    alpha_vantage_plan: str
+    polygon_key: Secret
+    polygon_url: str
+    polygon_plan: str
+    fetch_parallel: int
+    fetch_patience_s: float
     log_level: str
 
 

@@ -20,6 +20,7 @@ COMMANDS = (
     "config",
     "init",
     "capture",
+    "fetch",
     "load",
     "run",
     "status",

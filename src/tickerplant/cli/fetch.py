@@ -1,0 +1,282 @@
+"""`tickerplant fetch`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tickerplant.cli import console
+
+if TYPE_CHECKING:
+    from threading import Event
+
+    from tickerplant.jobs.fetch import Fetched
+    from tickerplant.jobs.fetch_table import FetchPlan, FetchSummary
+    from tickerplant.model import Log, Store
+    from tickerplant.net.http import RestClient
+
+_QUOTA_EXIT = 75
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What the command line asks for."""
+
+    table: str
+    interval: str | None
+    start: date
+    end: date
+    feed: str | None
+    endpoint: str | None
+    again: bool
+
+
+def command(
+    symbols: Annotated[list[str] | None, typer.Argument(help="Symbols; none with --all or --universe.")] = None,
+    table: Annotated[str, typer.Option(help="daily_bars, bars, quotes, trades, tickers, splits, ...")] = "daily_bars",
+    vendor: Annotated[str | None, typer.Option(help="The vendor; else the first with a key.")] = None,
+    universe: Annotated[str | None, typer.Option(help="Symbols of a universe (see `universe`).")] = None,
+    on: Annotated[str | None, typer.Option(help="The day of the universe's list; else --end.")] = None,
+    all_symbols: Annotated[bool, typer.Option("--all", help="Every active ticker of the vendor.")] = False,
+    start: Annotated[str | None, typer.Option(help="First day, New York; else the last session.")] = None,
+    end: Annotated[str | None, typer.Option(help="Day after the last, New York; else today's last session.")] = None,
+    interval: Annotated[str | None, typer.Option(help="Length of bars: 1m, 5m, ...; for --table bars.")] = None,
+    feed: Annotated[str | None, typer.Option(help="The vendor's feed, where it has several.")] = None,
+    endpoint: Annotated[str | None, typer.Option(help="The endpoint; else the cheapest.")] = None,
+    again: Annotated[bool, typer.Option("--again", help="Ask again for what was asked in vain.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    poll: Annotated[str | None, typer.Option(help="Repeat so often (5m, 1h) while the market is open.")] = None,
+    log: Annotated[str | None, typer.Option(help="Where answers are landed.")] = None,
+    store: Annotated[str | None, typer.Option(help="Where rows go, and what says what is missing.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line.")] = False,
+) -> None:
+    """Ask a vendor for what is missing, land the answers, load them. Exit code 75 when the vendor's quota is spent."""
+    from tickerplant.jobs.accounts import account, choose, client
+    from tickerplant.logs import open_log
+    from tickerplant.stores import open_store
+    from tickerplant.vendors import vendor as vendor_named
+    from tickerplant.vendors import vendors
+
+    settings = console.settings()
+    name = vendor or choose(settings, table, vendors())
+    wanted = _wanted(table, interval, start, end, feed or account(settings, name).feed, endpoint, again)
+    source, target = open_log(log or settings.log), open_store(store or settings.store, options=console.store_options())
+    code = 0
+    try:
+        with console.stop_on_signals() as stop:
+            while True:
+                asking = client(settings, vendor_named(name))
+                try:
+                    names = _symbols(source, target, asking, wanted, symbols, universe, on, all_symbols, stop)
+                    code = _once(source, target, asking, wanted, names, stop, dry_run=dry_run, as_json=as_json)
+                finally:
+                    asking.limiter.close()
+                if poll is None or stop.is_set() or not _wait_open(stop, _seconds(poll)):
+                    break
+    finally:
+        target.close()
+    raise typer.Exit(code)
+
+
+def _wanted(
+    table: str,
+    interval: str | None,
+    start: str | None,
+    end: str | None,
+    feed: str | None,
+    endpoint: str | None,
+    again: bool,
+) -> _Wanted:
+    from tickerplant.calendar import NEW_YORK, last_session
+    from tickerplant.errors import UsageError
+    from tickerplant.tables import FETCHED_TABLES, LIVE_TABLES
+
+    known = [t.name for t in (*LIVE_TABLES, *FETCHED_TABLES) if t.name not in ("coverage", "universe")]
+    if table not in known:
+        raise UsageError(f"--table: expected one of {', '.join(known)}, was {table!r}")
+    newest = last_session(datetime.now(UTC)).day
+    last = _day("--end", end) if end else newest + timedelta(days=1)
+    first = _day("--start", start) if start else min(newest, last - timedelta(days=1))
+    if first >= last:
+        raise UsageError(f"--start: expected a day before --end {last}, was {first}")
+    today = datetime.now(UTC).astimezone(NEW_YORK).date()
+    length = (interval or "1m") if table == "bars" else None
+    return _Wanted(table, length, first, min(last, today + timedelta(days=1)), feed, endpoint, again)
+
+
+def _day(option: str, text: str) -> date:
+    from tickerplant.errors import UsageError
+
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{option}: expected a day such as 2025-11-21, was {text!r}") from None
+
+
+def _symbols(
+    source: Log,
+    target: Store,
+    asking: RestClient,
+    wanted: _Wanted,
+    given: list[str] | None,
+    universe: str | None,
+    on: str | None,
+    all_symbols: bool,
+    stop: Event,
+) -> list[str]:
+    from tickerplant.errors import UsageError
+    from tickerplant.jobs.fetch_table import is_by_session
+    from tickerplant.jobs.universe import listed, members
+
+    ways = sum((bool(given), universe is not None, all_symbols))
+    if ways > 1:
+        raise UsageError("fetch: expected symbols, --universe or --all, was more than one of them")
+    if given:
+        return list(dict.fromkeys(s for text in given for s in text.split(",") if s))
+    if universe is not None:
+        return members(target, universe, _day("--on", on) if on else wanted.end)
+    if not is_by_session(wanted.table):
+        return []
+    if not all_symbols:
+        raise UsageError("fetch: expected symbols, --universe NAME or --all, was none of them")
+    if not listed(target, asking.vendor):
+        console.err.print(f"no tickers of {asking.vendor} yet: asking for them first")
+        tickers = _Wanted("tickers", None, wanted.start, wanted.end, None, None, False)
+        _once(source, target, asking, tickers, [], stop, quiet=True)
+    return listed(target, asking.vendor)
+
+
+def _plan(target: Store, asking: RestClient, wanted: _Wanted, names: list[str]) -> FetchPlan:
+    from tickerplant.calendar import sessions
+    from tickerplant.jobs.coverage import Dataset, day_span
+    from tickerplant.jobs.fetch_table import is_by_session, plan_lists, plan_sessions
+
+    how: dict[str, Any] = {"endpoint": wanted.endpoint, "again": wanted.again}
+    if not is_by_session(wanted.table):
+        span = day_span(wanted.start)[0], day_span(wanted.end)[0]
+        return plan_lists(target, asking, wanted.table, names, span, **how)
+    dataset = Dataset(asking.vendor, wanted.table, wanted.interval)
+    return plan_sessions(target, asking, dataset, names, sessions(wanted.start, wanted.end), feed=wanted.feed, **how)
+
+
+def _once(
+    source: Log,
+    target: Store,
+    asking: RestClient,
+    wanted: _Wanted,
+    names: list[str],
+    stop: Event,
+    *,
+    dry_run: bool = False,
+    as_json: bool = False,
+    quiet: bool = False,
+) -> int:
+    """Plan, show, do, show; returns the exit code."""
+    from tickerplant.jobs.fetch_table import load_answers, run_plan
+    from tickerplant.jobs.joblog import job
+    from tickerplant.vendors import vendor as vendor_named
+
+    load_answers(source, target, asking.vendor, vendor_named, stop)
+    plan = _plan(target, asking, wanted, names)
+    if not as_json and not quiet:
+        _show_plan(plan, asking, wanted, len(names))
+    if dry_run:
+        if as_json:
+            console.print_json({"plan": _plan_json(plan, wanted)})
+        return 0
+    selection = {"vendor": asking.vendor, "symbols": len(names), **{k: str(v) for k, v in asdict(wanted).items()}}
+    with job(target, "fetch", selection) as run, console.Ticker(as_json or quiet) as ticker:
+
+        def report(fetched: Fetched) -> None:
+            ticker.say(f"fetching: {fetched.landed:,} answers, {fetched.chains:,} of {len(plan.todos):,} requests done")
+
+        summary = run_plan(source, target, asking, vendor_named, plan.todos, stop=stop, report=report)
+        run.rows, run.bytes, run.calls = summary.rows, summary.bytes, summary.calls
+        run.outcome = summary.fetched.outcome
+        run.error = summary.fetched.failures[0].reason if summary.fetched.failures else None
+    if as_json:
+        console.print_json({"plan": _plan_json(plan, wanted), "done": _done_json(summary)})
+    elif not quiet:
+        _show_done(summary)
+    return {"done": 0, "quota": _QUOTA_EXIT}.get(summary.fetched.outcome, 1)
+
+
+def _plan_json(plan: FetchPlan, wanted: _Wanted) -> dict[str, Any]:
+    return {
+        "table": wanted.table,
+        "endpoint": plan.plan.endpoint.name if plan.plan else None,
+        "requests": len(plan.todos),
+        "resumed": plan.resumed,
+        "cost": asdict(plan.cost),
+        "others": dict(plan.others),
+        "before": plan.before.counts() if plan.before else None,
+    }
+
+
+def _done_json(summary: FetchSummary) -> dict[str, Any]:
+    fetched = summary.fetched
+    return {
+        "outcome": fetched.outcome,
+        "requests": fetched.chains,
+        "answers": fetched.landed,
+        "calls": summary.calls,
+        "bytes": summary.bytes,
+        "rows": summary.rows,
+        "failures": [asdict(f) for f in fetched.failures],
+        "retry_after_s": fetched.retry_after_s,
+    }
+
+
+def _show_plan(plan: FetchPlan, asking: RestClient, wanted: _Wanted, symbols: int) -> None:
+    if plan.before is not None:
+        there = plan.before.counts()
+        cells = sum(there.values())
+        console.err.print(
+            f"{wanted.table} of {asking.vendor}: {symbols:,} symbols x {len(plan.before.sessions):,} sessions = "
+            f"{cells:,}; {there['present']:,} there, {there['not_fetched']:,} to fetch"
+        )
+    endpoint = f" through {plan.plan.endpoint.name}" if plan.plan and plan.todos else ""
+    days = f", {plan.cost.quota_days:.1f} days of quota" if plan.cost.quota_days else ""
+    console.err.print(f"about {plan.cost.calls:,} calls{endpoint}, {plan.cost.minutes:.1f} minutes{days}")
+    for name, calls in plan.others:
+        console.err.print(f"  (through {name}: {calls:,} calls)")
+
+
+def _show_done(summary: FetchSummary) -> None:
+    f = summary.fetched
+    console.out.print(
+        f"{f.outcome}: {f.chains:,} requests, {summary.calls:,} calls, {console.size(summary.bytes)}, "
+        f"{summary.rows:,} rows"
+    )
+    for failure in f.failures[:10]:
+        console.out.print(f"[red]failed[/] {', '.join(failure.symbols[:5])}: {console.plain(failure.reason)}")
+    if f.outcome == "quota" and f.retry_after_s:
+        again = datetime.now(UTC) + timedelta(seconds=f.retry_after_s)
+        console.out.print(f"the allowance is spent; again from {console.clock(again)} UTC")
+
+
+def _seconds(text: str) -> float:
+    from tickerplant.errors import UsageError
+
+    units = {"s": 1.0, "m": 60.0, "h": 3600.0}
+    try:
+        value = float(text[:-1]) * units[text[-1:]]
+    except (ValueError, KeyError):
+        raise UsageError(f"--poll: expected a distance such as 5m, 30s or 1h, was {text!r}") from None
+    if value <= 0:
+        raise UsageError(f"--poll: expected a distance above 0, was {text!r}")
+    return value
+
+
+def _wait_open(stop: Event, seconds: float) -> bool:
+    """Wait for the next poll, at least until the market is open; False when told to stop."""
+    from tickerplant.calendar import next_session
+
+    now = datetime.now(UTC)
+    after = now + timedelta(seconds=seconds)
+    session = next_session(after)
+    due = max(after, session.pre_open)
+    return not stop.wait((due - now).total_seconds())

@@ -1,0 +1,267 @@
+"""Coverage: what is expected minus what is there, and a reason for every hole.
+
+Expected is every symbol in every session. A matrix of one byte a cell holds the reasons, so that thousands of symbols
+over years are one question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from enum import IntEnum
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tickerplant.calendar import NEW_YORK, UTC, Session
+from tickerplant.model import Store
+from tickerplant.rest import Call
+from tickerplant.schema import TIMESTAMP
+from tickerplant.tables import TABLES
+
+Cells = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
+
+
+class Reason(IntEnum):
+    """Why a cell is as it is. From NOT_FETCHED on nobody knows better yet: those are the unexplained ones."""
+
+    PRESENT = 0
+    NO_TRADE = 1
+    """The vendor answered for the day, without a row of this symbol."""
+    VENDOR_HAS_NONE = 2
+    """Asked, empty: the vendor has nothing of the symbol in the whole span asked for."""
+    NOT_ENTITLED = 3
+    REFUSED = 4
+    """The vendor refused the request for this symbol."""
+    NOT_LISTED = 5
+    HALTED = 6
+    GAP = 7
+    """Ours: we did not listen for a part of it."""
+    NOT_FETCHED = 8
+
+
+_OUTCOMES = {"not_entitled": Reason.NOT_ENTITLED, "bad_request": Reason.REFUSED, "no_data": Reason.VENDOR_HAS_NONE}
+_HALTED = ("2", "H", "P")
+"""Status codes that stop trading: CTA 2; UTP H and P (https://docs.alpaca.markets/docs/real-time-stock-pricing-data)."""
+
+_NEVER = datetime(9999, 12, 31, tzinfo=UTC)
+_EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
+
+_ASKED = """
+with mine as (select * from coverage where vendor = ? and table_name = ? and coalesce("interval", '') = ?),
+done as (select chain, max(received_at) as answered from mine where is_last group by chain)
+select m.symbol, m."start", m."end", m.outcome, d.answered, sum(m."rows")::bigint as n
+from mine m join done d on d.chain = m.chain
+group by m.chain, m.symbol, m."start", m."end", m.outcome, d.answered
+order by d.answered
+"""
+_GAPS = """
+select "start", coalesce("end", timestamptz '9999-12-31') as "end" from gaps
+where vendor = ? and channel in (?, '*') and state <> 'healed'
+"""
+_STATUSES = """
+select symbol, ts, status_code from statuses where session >= ? and session <= ? order by ts, ns
+"""
+_LISTING = """
+select symbol, min(listed_on) as first, max(coalesce(delisted_on, date '9999-12-31')) as last,
+    bool_or(listed_on is null) as is_open
+from tickers_latest group by symbol
+"""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What is to be there: a table of a vendor; `interval` for bars. Any feed will do."""
+
+    vendor: str
+    table: str
+    interval: str | None = None
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the table is also captured, so that gaps concern it."""
+        return TABLES[self.table].time is not None
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Cells of symbols x sessions, each a Reason."""
+
+    dataset: Dataset
+    symbols: tuple[str, ...]
+    sessions: tuple[Session, ...]
+    cells: Cells
+
+    def counts(self) -> dict[str, int]:
+        """Cells by reason, in words; every reason is there."""
+        found = np.bincount(self.cells.ravel(), minlength=len(Reason))
+        return {r.name.lower(): int(found[r]) for r in Reason}
+
+    @property
+    def unexplained(self) -> int:
+        """Cells that are neither there nor explained by somebody else's silence."""
+        return int((self.cells >= Reason.GAP).sum())
+
+    def missing(self) -> Mask:
+        """Cells to fetch."""
+        return self.cells == Reason.NOT_FETCHED
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """The cells with what finds them fast: the row of a symbol, the bounds of each session in microseconds UTC."""
+
+    found: Coverage
+    row_of: dict[str, int]
+    days: pa.Array
+    starts: npt.NDArray[np.int64]
+    ends: npt.NDArray[np.int64]
+    closes: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, found: Coverage) -> _Grid:
+        bounds = [span(s, found.dataset.is_live) for s in found.sessions]
+        return cls(
+            found,
+            {s: i for i, s in enumerate(found.symbols)},
+            pa.array([s.day for s in found.sessions], pa.date32()),
+            _micros([a for a, _ in bounds]),
+            _micros([b for _, b in bounds]),
+            _micros([s.close for s in found.sessions]),
+        )
+
+    def within(self, start: datetime | None, end: datetime | None, answered: datetime) -> Mask:
+        """Which sessions lie wholly in `[start, end)` and were over when the answer came."""
+        inside: Mask = self.closes <= _micro(answered)
+        if start is not None:
+            inside &= self.starts >= _micro(start)
+        if end is not None:
+            inside &= self.ends <= _micro(end)
+        return inside
+
+    def mark(self, symbol: str, columns: Mask, reason: Reason, keep: tuple[Reason, ...]) -> None:
+        """Give the cells of a symbol (or of all) a reason, unless they have one of `keep`."""
+        at = slice(None) if symbol == "*" else self.row_of.get(symbol)
+        if at is not None:
+            was = self.found.cells[at, columns]
+            self.found.cells[at, columns] = np.where(np.isin(was, keep), was, reason)
+
+
+def _micro(at: datetime) -> int:
+    return int((at - _EPOCH) // _MICROSECOND)
+
+
+def _micros(times: Sequence[datetime]) -> npt.NDArray[np.int64]:
+    return np.array([_micro(t) for t in times], np.int64)
+
+
+def span(session: Session, is_live: bool) -> tuple[datetime, datetime]:
+    """`[start, end)` that a session means in a request: its trading hours, or for daily tables its day in New York."""
+    return (session.pre_open, session.post_close) if is_live else day_span(session.day)
+
+
+def day_span(day: date) -> tuple[datetime, datetime]:
+    """A day in New York, midnight to midnight, in UTC."""
+    first, second = (datetime.combine(d, time(), NEW_YORK).astimezone(UTC) for d in (day, day + timedelta(days=1)))
+    return first, second
+
+
+def coverage(
+    store: Store, dataset: Dataset, symbols: Sequence[str], sessions: Sequence[Session], *, again: bool = False
+) -> Coverage:
+    """Compare what a store holds with what is expected. With `again` what was asked in vain counts as not asked."""
+    names, days = tuple(dict.fromkeys(symbols)), tuple(sessions)
+    found = Coverage(dataset, names, days, np.full((len(names), len(days)), Reason.NOT_FETCHED, np.uint8))
+    if not found.cells.size:
+        return found
+    grid = _Grid.of(found)
+    if dataset.is_live:
+        _mark_gaps(store, grid)
+        _mark_halted(store, grid)
+    _mark_listing(store, grid)
+    if not again:
+        _mark_asked(store, grid)
+    _mark_present(store, grid)
+    return found
+
+
+def without(found: Coverage, calls: Sequence[Call]) -> Coverage:
+    """The same, where what these calls ask for is no longer missing."""
+    left = Coverage(found.dataset, found.symbols, found.sessions, found.cells.copy())
+    if left.cells.size:
+        grid = _Grid.of(left)
+        for call in calls:
+            if call.interval == found.dataset.interval:
+                for symbol in call.symbols:
+                    grid.mark(symbol, grid.within(call.start, call.end, _NEVER), Reason.NO_TRADE, ())
+    return left
+
+
+def _mark_gaps(store: Store, grid: _Grid) -> None:
+    d = grid.found.dataset
+    rows = store.query(_GAPS, [d.vendor, d.table]).to_pylist()
+    for row in rows:
+        touched = (grid.ends > _micro(row["start"])) & (grid.starts < _micro(row["end"]))
+        grid.mark("*", touched, Reason.GAP, ())
+
+
+def _mark_halted(store: Store, grid: _Grid) -> None:
+    """Sessions before whose opening the last status of a symbol was a halt."""
+    days = grid.found.sessions
+    for row in store.query(_STATUSES, [days[0].day - timedelta(days=30), days[-1].day]).to_pylist():
+        is_halt = row["status_code"] in _HALTED
+        grid.mark(
+            row["symbol"],
+            grid.starts >= _micro(row["ts"]),
+            Reason.HALTED if is_halt else Reason.NOT_FETCHED,
+            (Reason.GAP,),
+        )
+
+
+def _mark_listing(store: Store, grid: _Grid) -> None:
+    """Sessions before the first and after the last day of a ticker."""
+    days = np.array([s.day for s in grid.found.sessions], "datetime64[D]")
+    for row in store.query(_LISTING).to_pylist():
+        outside = days > np.datetime64(row["last"])
+        if row["first"] and not row["is_open"]:
+            outside |= days < np.datetime64(row["first"])
+        if row["symbol"] in grid.row_of:
+            grid.mark(row["symbol"], outside, Reason.NOT_LISTED, ())
+
+
+def _mark_asked(store: Store, grid: _Grid) -> None:
+    """Sessions that a complete request answered for, after they had ended."""
+    d = grid.found.dataset
+    for row in store.query(_ASKED, [d.vendor, d.table, d.interval or ""]).to_pylist():
+        nothing = Reason.NO_TRADE if row["n"] else Reason.VENDOR_HAS_NONE
+        reason = _OUTCOMES.get(row["outcome"], nothing)
+        columns = grid.within(row["start"], row["end"], row["answered"])
+        grid.mark(row["symbol"], columns, reason, (Reason.NOT_LISTED,))
+
+
+def _mark_present(store: Store, grid: _Grid) -> None:
+    """Cells with rows: of a daily table those that came after the close, since a running total is no day; those of a
+    live table stay gaps while a gap in them is not healed.
+    """
+    d, days, cells = grid.found.dataset, grid.found.sessions, grid.found.cells
+    interval = ' and "interval" = ?' if "interval" in TABLES[d.table].schema.names else ""
+    rows = store.query(
+        f'select symbol, session, max(received_at) as "last" from "{d.table}" '
+        f"where vendor = ? and session >= ? and session <= ?{interval} group by symbol, session",
+        [d.vendor, days[0].day, days[-1].day, *([d.interval] if interval else [])],
+    )
+    row = _places(rows.column("symbol"), pa.array(grid.found.symbols, pa.string()))
+    column = _places(rows.column("session"), grid.days)
+    last = rows.column("last").cast(TIMESTAMP).cast(pa.int64()).to_numpy()
+    good = (row >= 0) & (column >= 0)
+    good &= (cells[row, column] != Reason.GAP) if d.is_live else (last >= grid.closes[column])
+    cells[row[good], column[good]] = Reason.PRESENT
+
+
+def _places(values: pa.ChunkedArray, known: pa.Array) -> npt.NDArray[np.int64]:
+    """The index of each value in `known`, -1 where it is not."""
+    return pc.fill_null(pc.index_in(values, value_set=known), -1).to_numpy().astype(np.int64)

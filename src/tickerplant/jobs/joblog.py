@@ -1,0 +1,79 @@
+"""The job log: every run of a command is a row of `jobs`, from its start to its end, whatever the end."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import structlog
+
+from tickerplant.errors import Busy, TickerplantError
+from tickerplant.model import Batch, Counters, Position, Store
+from tickerplant.tables import JOBS
+
+log = structlog.get_logger()
+
+_LEDGER = "plant.jobs"
+_TRIES = 20
+
+
+@dataclass
+class Job:
+    """A run in progress: set what it did before it ends."""
+
+    job: str
+    what: str
+    selection: Mapping[str, Any]
+    started_at: datetime
+    rows: int = 0
+    bytes: int = 0
+    calls: int = 0
+    outcome: str = "done"
+    error: str | None = None
+
+
+@contextmanager
+def job(store: Store, what: str, selection: Mapping[str, Any]) -> Iterator[Job]:
+    """Write a run's row when it starts (`running`) and when it ends. A run that was killed stays `running`."""
+    run = Job(secrets.token_hex(8), what, selection, datetime.now(UTC))
+    _write(store, run, "running", None)
+    try:
+        yield run
+    except BaseException as error:
+        run.outcome = "failed" if isinstance(error, Exception) else "stopped"
+        run.error = str(error) if isinstance(error, TickerplantError) else type(error).__name__
+        raise
+    finally:
+        _write(store, run, run.outcome, datetime.now(UTC))
+
+
+def _write(store: Store, run: Job, outcome: str, ended_at: datetime | None) -> None:
+    row = {
+        "job": run.job,
+        "what": run.what,
+        "selection": msgspec.json.encode(run.selection).decode(),
+        "started_at": run.started_at,
+        "ended_at": ended_at,
+        "rows": run.rows,
+        "bytes": run.bytes,
+        "calls": run.calls,
+        "outcome": outcome,
+        "error": run.error,
+    }
+    batch = Batch(JOBS, pa.RecordBatch.from_pylist([row], JOBS.schema))
+    for _ in range(_TRIES):
+        try:
+            with store.loading(_LEDGER, wait_s=10):
+                progress = store.progress(_LEDGER)
+                start = max(progress.position, *progress.cuts, Position(0))
+                store.write(_LEDGER, progress.position, Position(start + 1), [batch], Counters())
+                return
+        except Busy:
+            continue
+    log.warning("job not logged", job=run.job, what=run.what)
