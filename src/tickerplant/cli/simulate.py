@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -48,15 +48,39 @@ def command(
     symbol_limit: Annotated[int | None, typer.Option(help="Symbols of the plan; more get error 405.")] = None,
     key: Annotated[str | None, typer.Option(help="Key that clients must send; any by default.")] = None,
     secret: Annotated[str | None, typer.Option(help="Secret that clients must send.", envvar="SIMULATE_SECRET")] = None,
+    rest: Annotated[bool, typer.Option("--rest", help="Serve the vendors' REST sides as well, a port each.")] = False,
+    rest_only: Annotated[
+        bool, typer.Option("--rest-only", help="Serve REST only, everything known at once, until stopped.")
+    ] = False,
+    days: Annotated[int, typer.Option(help="REST: sessions of daily history before --session.", min=0)] = 30,
+    rest_port: Annotated[
+        list[int] | None, typer.Option(help="REST: ports of alpaca, alphavantage, polygon; free ones by default.")
+    ] = None,
+    latency: Annotated[float, typer.Option(help="REST: seconds before each answer.", min=0)] = 0.0,
+    limits: Annotated[bool, typer.Option("--limits", help="REST: keep the limits of the free plans.")] = False,
+    rest_faults: Annotated[float, typer.Option(help="REST: share of requests that fail.", min=0, max=1)] = 0.0,
+    page_rows: Annotated[int | None, typer.Option(help="REST: rows in a page at most.", min=1)] = None,
     linger: Annotated[float, typer.Option(help="Seconds without a client before it ends, after the market.")] = 5.0,
 ) -> None:
     """Serve a made-up market, a log or recorded rows in Alpaca's protocol on 127.0.0.1, with faults on demand.
 
-    The first line on stdout is JSON with the websocket's address. The market begins when a client has subscribed.
+    The first line on stdout is JSON with the websocket's address, and with --rest the base URL of each vendor. The
+    market begins when a client has subscribed.
     """
+    from tickerplant.rest import Account
     from tickerplant.simulator.faults import parse
+    from tickerplant.simulator.rest import RestOptions
     from tickerplant.simulator.server import Options
 
+    account = Account(key, Secret(secret) if secret else None, page_rows=page_rows)
+    wanted = RestOptions(
+        latency_s=latency,
+        limits=None if limits else (),
+        faults=rest_faults,
+        seed=seed,
+        account=account,
+        ports=tuple(rest_port or ()),
+    )
     options = Options(
         port=port,
         speed=speed,
@@ -70,8 +94,12 @@ def command(
         faults_seed=faults_seed,
         linger_s=linger,
         oracle=oracle,
+        rest=wanted if rest or rest_only else None,
+        is_rest_only=rest_only,
     )
     chosen = _source(log, partition, source, path, (seed, symbols, minutes, session.date(), rate))
+    if options.rest is not None and log is None and source is None:
+        chosen = _with_past(chosen, seed, symbols, session.date(), days)
     _serve(chosen, options)
 
 
@@ -92,6 +120,17 @@ def _source(
             raise UsageError("simulate: expected --path with --source, was none")
         return from_reader(reader, path)
     return _seeded(*market)
+
+
+def _with_past(source: Any, seed: int, symbols: int, session: date, days: int) -> Any:
+    from dataclasses import replace
+
+    from tickerplant.calendar import sessions
+    from tickerplant.simulator.reference import Past, past
+
+    before = sessions(session - timedelta(days=2 * days + 10), session)
+    start = before[-days].day if days else session
+    return replace(source, history=past(Past(seed, symbols, start, session)))
 
 
 def _seeded(seed: int, symbols: int, minutes: int, session: date, rate: float | None) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -82,6 +82,8 @@ class Player:
     is_stopping: bool = False
     idle: asyncio.Event = field(default_factory=_set_event)
     """Set while nothing is half delivered."""
+    on_played: Callable[[Slice, Ints], None] | None = None
+    """Told of all messages as the market comes to them, whether or not anybody is sent them."""
     _started: float = 0.0
     _base: int = 0
     _first_ts: int | None = None
@@ -162,6 +164,8 @@ class Player:
         await asyncio.sleep(max(0.001, min(m for m in moments if m is not None and m > now) - now))
 
     async def _chunk(self, part: Slice, places: Ints, clients: list[Client]) -> None:
+        if self.on_played is not None:
+            self.on_played(part, places)
         wanted = self._union(part, clients)[part.channels[places], part.symbols[places]]
         if not clients or self.trouble.is_on("mute", self._now):
             self.ledger.miss(part.channels[places[wanted]])

@@ -12,15 +12,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import structlog
 from picows import WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener, ws_create_server
 
 from tickerplant.model import Secret
+from tickerplant.rest import History
 from tickerplant.simulator.client import Client
 from tickerplant.simulator.dialect import Connection, Dialect
 from tickerplant.simulator.faults import Fault, Schedule, random_plan, random_plan_by_messages
+from tickerplant.simulator.history import MarketHistory
 from tickerplant.simulator.oracle import Ledger
 from tickerplant.simulator.player import Player
+from tickerplant.simulator.rest import RestOptions, RestServers, serving
 from tickerplant.simulator.source import Source
 
 log = structlog.get_logger()
@@ -50,6 +54,10 @@ class Options:
     linger_s: float = 5.0
     oracle: Path | None = None
     vendor: str = "alpaca"
+    rest: RestOptions | None = None
+    """Serve the vendors' REST sides as well."""
+    is_rest_only: bool = False
+    """Play nothing: the whole source is history at once; ends when told to."""
 
 
 @dataclass
@@ -141,10 +149,15 @@ async def simulate(
     server = await ws_create_server(hub.listener, "127.0.0.1", options.port, logger_name=quiet)
     port = server.sockets[0].getsockname()[1]
     ledger.write()
-    ready({"ws": f"ws://127.0.0.1:{port}/v2/sip", "port": port, "pid": os.getpid(), "feeds": list(dialect.feeds)})
+    history = MarketHistory(source.history, dialect)
     player = Player(hub, ledger, _schedule(source, options), options.speed, options.per_frame)
+    player.on_played = history.played if options.rest else None
     try:
-        await _until(stop, _serve(source, options, hub, player), player)
+        with _rest(history, options) as rest:
+            ws = {"ws": f"ws://127.0.0.1:{port}/v2/sip", "port": port, "pid": os.getpid(), "feeds": list(dialect.feeds)}
+            work = _recall(source, history, stop) if options.is_rest_only else _serve(source, options, hub, player)
+            ready(ws | ({"rest": rest.urls} if rest else {}))
+            await _until(stop, work, player)
     finally:
         server.close()
         for client in hub.everyone():
@@ -153,6 +166,18 @@ async def simulate(
             await asyncio.wait_for(hub.wait_for(lambda: not hub.everyone()), 2.0)
         oracle = ledger.write()
     return oracle
+
+
+def _rest(history: History, options: Options) -> contextlib.AbstractContextManager[RestServers | None]:
+    return serving(history, options.rest) if options.rest else contextlib.nullcontext()
+
+
+async def _recall(source: Source, history: MarketHistory, stop: asyncio.Event) -> None:
+    """Let the whole source be history at once."""
+    for part in source.slices:
+        history.played(part, np.arange(len(part.messages)))
+        await asyncio.sleep(0)
+    await stop.wait()
 
 
 async def _serve(source: Source, options: Options, hub: Hub, player: Player) -> None:

@@ -52,11 +52,15 @@ class Timed(NamedTuple):
 
 @dataclass(frozen=True)
 class Source:
-    """Slices in time order, what they are (for the oracle), and the market's span in seconds when that is known."""
+    """Slices in time order, what they are (for the oracle), and the market's span in seconds when that is known.
+
+    `history` is what the REST side knows beside what is played.
+    """
 
     slices: Iterable[Slice]
     about: Mapping[str, Any] = field(default_factory=dict)
     span_s: float | None = None
+    history: Sequence[Batch] = ()
 
 
 class Symbols:
