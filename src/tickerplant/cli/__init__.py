@@ -21,6 +21,7 @@ COMMANDS = (
     "init",
     "capture",
     "fetch",
+    "universe",
     "load",
     "run",
     "status",

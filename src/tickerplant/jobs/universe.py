@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import secrets
+import time
 from datetime import date
+from pathlib import Path
 
 from tickerplant.errors import UsageError
-from tickerplant.model import Store
+from tickerplant.jobs.fetch_table import free_writer
+from tickerplant.jobs.load import VendorOf, load
+from tickerplant.model import Kind, Log, Store
+from tickerplant.rest import Asked, Call, encode_asked
 
 _MEMBERS = """
 select distinct symbol from universe_latest where universe = ?
@@ -27,3 +33,20 @@ def listed(store: Store, vendor: str) -> list[str]:
     """Active tickers that a vendor lists, by its last answer."""
     sql = "select distinct symbol from tickers_latest where vendor = ? and is_active order by symbol"
     return [r["symbol"] for r in store.query(sql, [vendor]).to_pylist()]
+
+
+def import_file(log: Log, store: Store, vendor_of: VendorOf, name: str, file: Path, on: date | None) -> dict[str, int]:
+    """Land a file of symbols and load it; returns rows, lists and lines set aside. Raises UsageError without a file."""
+    try:
+        body = file.read_bytes()
+    except OSError as error:
+        raise UsageError(f"universe {name}: expected a file, was {error}") from None
+    params = (("universe", name), *((("as_of", on.isoformat()),) if on else ()))
+    call = Call(endpoint="file", table="universe", path=file.name, params=params, feed="file")
+    with free_writer(log, "universe") as writer:
+        writer.append(Kind.RESPONSE, time.time_ns(), body, encode_asked(Asked(call=call, chain=secrets.token_hex(8))))
+        writer.sync()
+    partitions = [p for p in log.partitions() if p.startswith("universe.rest")]
+    gained = load(log, store, vendor_of, partitions=partitions).counters
+    lists = store.query("select count(distinct as_of) as n from universe where universe = ?", [name]).to_pylist()
+    return {"rows": max(0, gained.stored - 1), "lists": int(lists[0]["n"]), "aside": gained.quarantined}
