@@ -22,6 +22,7 @@ COMMANDS = (
     "capture",
     "fetch",
     "universe",
+    "calendar",
     "load",
     "run",
     "status",
