@@ -97,7 +97,8 @@ def _places(symbols: pa.ChunkedArray) -> dict[str, tuple[int, int]]:
     """Offset and length of each symbol's rows in a sorted column."""
     runs = pc.run_end_encode(symbols.combine_chunks())
     ends = runs.run_ends.to_pylist()
-    return {s: (a, b - a) for s, a, b in zip(runs.values.to_pylist(), [0, *ends[:-1]], ends, strict=True)}
+    starts = [0, *ends][: len(ends)]
+    return {s: (a, b - a) for s, a, b in zip(runs.values.to_pylist(), starts, ends, strict=True)}
 
 
 def _within(table: Table, found: pa.Table, start: datetime, end: datetime) -> pa.Array:

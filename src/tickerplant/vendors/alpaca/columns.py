@@ -297,6 +297,14 @@ def _imbalances(ms: Sequence[Imbalance[Any]]) -> _Columns:
     return [_reals([m.price for m in ms]), _codes([m.tape for m in ms])]
 
 
+CONTENT: dict[str, Callable[[Sequence[Any]], _Columns]] = {
+    "quotes": _quotes,
+    "trades": _trades,
+    "daily_bars": _daily_bars,
+    "bars": _daily_bars,
+}
+"""The columns between time and envelope, of messages or of rows of history; for bars without interval and revision."""
+
 _CONTROL = 0
 _TABLES: dict[int, tuple[Table, Callable[[Sequence[Any]], _Columns]]] = {
     1: (QUOTES, _quotes),
