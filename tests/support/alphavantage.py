@@ -70,15 +70,15 @@ def ask(table: str, *symbols: str, start: date, end: date, interval: str | None 
 
 def call(function: str, table: str, *, symbol: str | None = "IBM", **params: str) -> Call:
     """A call without a span; `symbol` is ours and theirs."""
-    interval = {"interval": params["interval"].removesuffix("in")} if "min" in params.get("interval", "") else {}
     named = {"symbol": symbol} if symbol else {}
+    minutes = params.get("interval", "")
     return Call(
         endpoint=function,
         table=table,
         path="/query",
         params=(("function", function), *named.items(), *params.items()),
         symbols=(symbol,) if symbol else ("*",),
-        **interval,
+        interval=minutes.removesuffix("in") if minutes.endswith("min") else None,
     )
 
 

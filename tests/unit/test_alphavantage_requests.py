@@ -22,7 +22,7 @@ from tests.support.alphavantage import (
 )
 from tickerplant.credentials import Credentials, Secret
 from tickerplant.errors import BadData, UsageError
-from tickerplant.rest import Account, Answer, Ask, Outcome, RateLimit
+from tickerplant.rest import Account, Answer, Ask, Call, Outcome, RateLimit
 from tickerplant.vendors.alphavantage import VENDOR
 
 assert VENDOR.rest is not None
@@ -31,7 +31,7 @@ REST = VENDOR.rest
 
 def months(asked: Ask) -> list[str]:
     """The months asked for, one call after the other."""
-    following = ENDPOINTS["TIME_SERIES_INTRADAY"].call(asked)
+    following: Call | None = ENDPOINTS["TIME_SERIES_INTRADAY"].call(asked)
     found = []
     while following is not None:
         found.append(dict(following.params)["month"])
