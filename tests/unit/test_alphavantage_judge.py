@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.alphavantage import KEY, REST, call, request_of
-from tickerplant.rest import Answer, Outcome, Refusal
+from tickerplant.rest import LANDED, Answer, Outcome, Refusal
 from tickerplant.vendors.alphavantage.judge import redact
 from tickerplant.vendors.alphavantage.rest_server import SERVER
 
@@ -140,6 +140,7 @@ def test_refusals_of_the_vendors_side_are_judged_as_what_they_are(kind: Refusal,
     assert verdict.outcome is outcome
     assert KEY not in verdict.reason
     assert (KEY.encode() in answer.body) == (kind == "day")
+    assert outcome not in LANDED
 
 
 @given(st.integers(100, 599), st.binary())

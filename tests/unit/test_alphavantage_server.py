@@ -141,6 +141,9 @@ def test_a_listing_of_a_day_in_the_past_has_who_was_listed_then() -> None:
     known = [ticker("GONE", listed_on=date(2001, 1, 2), delisted_on=date(2015, 6, 30), is_active=False)]
     fetched = fetch(ask("tickers", "*", start=date(2015, 6, 1), end=date(2015, 6, 2)), Memory({"tickers": known}))
     assert [(r["is_active"], r["delisted_on"]) for r in fetched.rows("tickers")] == [(True, None)]
+    dateless = Memory({"tickers": [ticker("OLD", is_active=False)]})
+    fetched = fetch(ask("tickers", "*", start=date(2015, 6, 1), end=date(2015, 6, 2)), dateless)
+    assert [(r["is_active"], r["delisted_on"]) for r in fetched.rows("tickers")] == [(False, None)]
 
 
 def test_an_overview_comes_back_as_it_is() -> None:

@@ -285,7 +285,7 @@ def _listing(asked: _Asked) -> Answer:
 def _is_in(row: Row, on: date, state: str) -> bool:
     if row["listed_on"] is not None and row["listed_on"] > on:
         return False
-    is_gone = row["delisted_on"] is not None and row["delisted_on"] <= on
+    is_gone = row["delisted_on"] <= on if row["delisted_on"] else not row["is_active"]
     return is_gone == (state == "delisted")
 
 
