@@ -181,7 +181,7 @@ def test_reference_data_round_trips() -> None:
     (split,) = made("splits", "splits")
     assert (split["symbol"], split["ex_date"], split["split_from"], split["split_to"]) == ("A", day, 1.0, 4.0)
     (dividend,) = made("dividends", "dividends")
-    assert (dividend["amount"], dividend["vendor_id"]) == (0.25, "d1")
+    assert (dividend["amount"], dividend["ex_date"], dividend["type"]) == (0.25, day, "cash")
     (market_day,) = made("calendar", "market_days")
     assert (market_day["status"], market_day["closes_at"]) == ("early-close", datetime(2025, 11, 28, 18, tzinfo=UTC))
 

@@ -59,9 +59,11 @@ def decode_answers(entries: Sequence[Entry], read: Read) -> Decoded:
     rejects: list[Reject] = []
     for entry in entries:
         record = entry.item
-        if not isinstance(record, Record) or record.kind is not Kind.RESPONSE:
-            raise TypeError(f"answers: expected a record of kind response, was {record!r:.80}")
+        if not isinstance(record, Record):
+            raise TypeError(f"answers: expected a record, was {type(record).__name__}")
         try:
+            if record.kind is not Kind.RESPONSE:
+                raise BadData(f"{record.vendor}: expected an answer to a request, was a record of kind {record.kind}")
             asked = decode_asked(record.request)
             page = read(asked, record.payload) if asked.outcome == Outcome.ROWS else Page()
         except BadData as error:

@@ -226,12 +226,16 @@ def _snapshots(request: HttpRequest, history: History, account: Account) -> Any:
     return made
 
 
+def _uuid(name: str | None) -> str:
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, name or ""))
+
+
 def _assets(request: HttpRequest, history: History, account: Account) -> Any:
     wanted = request.param("status")
     rows = history.rows("tickers", None, *_FAR).to_pylist()
     items = [
         {
-            "id": str(uuid.uuid5(uuid.NAMESPACE_OID, r["vendor_id"] or r["symbol"])),
+            "id": _uuid(r["vendor_id"] or r["symbol"]),
             "class": "us_equity",
             "exchange": _EXCHANGES.get(r["exchange"], r["exchange"] or ""),
             "symbol": r["symbol"],
@@ -286,7 +290,7 @@ def _splits(history: History) -> list[tuple[str, dict[str, Any]]]:
     made = []
     for r in history.rows("splits", None, *_FAR).to_pylist():
         day = r["ex_date"].isoformat()
-        item = {"id": r["vendor_id"], "symbol": r["symbol"], "ex_date": day, "process_date": day}
+        item = {"id": _uuid(r["vendor_id"]), "symbol": r["symbol"], "ex_date": day, "process_date": day, "cusip": ""}
         rates = {"new_rate": r["split_to"], "old_rate": r["split_from"]}
         made.append(("forward_splits" if r["split_to"] > r["split_from"] else "reverse_splits", item | rates))
     return made
@@ -296,7 +300,8 @@ def _dividends(history: History) -> list[tuple[str, dict[str, Any]]]:
     made = []
     for r in history.rows("dividends", None, *_FAR).to_pylist():
         day = r["ex_date"].isoformat()
-        item = {"id": r["vendor_id"], "symbol": r["symbol"], "ex_date": day, "process_date": day, "rate": r["amount"]}
+        item = {"id": _uuid(r["vendor_id"]), "symbol": r["symbol"], "ex_date": day, "process_date": day, "cusip": ""}
+        item |= {"rate": r["amount"]}
         dates = {"record_date": r["record_date"], "payable_date": r["pay_date"]}
         item |= {"special": False, "foreign": False} | {k: v.isoformat() for k, v in dates.items() if v}
         made.append(("cash_dividends", item))
