@@ -61,6 +61,7 @@ def command(
     from tickerplant.vendors import vendors
 
     settings = console.settings()
+    _known(table)
     name = vendor or choose(settings, table, vendors())
     wanted = _wanted(table, interval, start, end, feed or account(settings, name).feed, endpoint, again)
     source, target = open_log(log or settings.log), open_store(store or settings.store, options=console.store_options())
@@ -81,6 +82,15 @@ def command(
     raise typer.Exit(code)
 
 
+def _known(table: str) -> None:
+    from tickerplant.errors import UsageError
+    from tickerplant.tables import FETCHED_TABLES, LIVE_TABLES
+
+    known = [t.name for t in (*LIVE_TABLES, *FETCHED_TABLES) if t.name not in ("coverage", "universe")]
+    if table not in known:
+        raise UsageError(f"--table: expected one of {', '.join(known)}, was {table!r}")
+
+
 def _wanted(
     table: str,
     interval: str | None,
@@ -92,11 +102,7 @@ def _wanted(
 ) -> _Wanted:
     from tickerplant.calendar import NEW_YORK, last_session
     from tickerplant.errors import UsageError
-    from tickerplant.tables import FETCHED_TABLES, LIVE_TABLES
 
-    known = [t.name for t in (*LIVE_TABLES, *FETCHED_TABLES) if t.name not in ("coverage", "universe")]
-    if table not in known:
-        raise UsageError(f"--table: expected one of {', '.join(known)}, was {table!r}")
     newest = last_session(datetime.now(UTC)).day
     last = _day("--end", end) if end else newest + timedelta(days=1)
     first = _day("--start", start) if start else min(newest, last - timedelta(days=1))
@@ -127,7 +133,7 @@ def _symbols(
     all_symbols: bool,
     stop: Event,
 ) -> list[str]:
-    from tickerplant.errors import UsageError
+    from tickerplant.errors import Fatal, UsageError
     from tickerplant.jobs.fetch_table import is_by_session
     from tickerplant.jobs.universe import listed, members
 
@@ -146,7 +152,10 @@ def _symbols(
         console.err.print(f"no tickers of {asking.vendor} yet: asking for them first")
         tickers = _Wanted("tickers", None, wanted.start, wanted.end, None, None, False)
         _once(source, target, asking, tickers, [], stop, quiet=True)
-    return listed(target, asking.vendor)
+    found = listed(target, asking.vendor)
+    if not found:
+        raise Fatal(f"fetch --all: expected tickers of {asking.vendor}, was none; do fetch --table tickers")
+    return found
 
 
 def _plan(target: Store, asking: RestClient, wanted: _Wanted, names: list[str]) -> FetchPlan:
@@ -187,7 +196,8 @@ def _once(
         if as_json:
             console.print_json({"plan": _plan_json(plan, wanted)})
         return 0
-    selection = {"vendor": asking.vendor, "symbols": len(names), **{k: str(v) for k, v in asdict(wanted).items()}}
+    selection = {"vendor": asking.vendor, "symbols": len(names)}
+    selection |= {k: v for k, v in asdict(wanted).items() if v not in (None, False)}
     with job(target, "fetch", selection) as run, console.Ticker(as_json or quiet) as ticker:
 
         def report(fetched: Fetched) -> None:

@@ -22,7 +22,7 @@ import uvicorn
 
 from tickerplant.errors import Fatal, UsageError
 from tickerplant.rest import Account, Answer, History, HttpRequest, RateLimit, Refusal, RestServer
-from tickerplant.vendors import vendor
+from tickerplant.vendors import vendor, vendors
 
 _Scope = MutableMapping[str, Any]
 _Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -33,12 +33,13 @@ _STARTED_S = 10.0
 
 @dataclass(frozen=True)
 class RestOptions:
-    """`vendors` to serve; `latency_s` before each answer; `limits` are kept by refusing, the vendor's own when None.
+    """`vendors` to serve, all that have a REST side when None; `latency_s` before each answer; `limits` are kept by
+    refusing, those of the vendor's first plan when None.
 
     `faults` is the share of requests that fail (5xx or an outage page), drawn from `seed`.
     """
 
-    vendors: tuple[str, ...] = ("alpaca", "alphavantage", "polygon")
+    vendors: tuple[str, ...] | None = None
     latency_s: float = 0.0
     limits: tuple[RateLimit, ...] | None = ()
     faults: float = 0.0
@@ -58,7 +59,7 @@ class RestSide:
     chance: Random
     clock: Callable[[], float] = time.time
     calls: Counter[str] = field(default_factory=Counter)
-    """Requests by path, and `refused` ones."""
+    """Requests by path; beside them `refused`, over a limit, and `failed`, by a fault."""
     _sent: deque[float] = field(default_factory=deque)
 
     async def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
@@ -77,7 +78,7 @@ class RestSide:
         self.calls[request.path] += 1
         refusal = self._refusal(request.at.timestamp())
         if refusal is not None:
-            self.calls["refused"] += 1
+            self.calls["refused" if refusal in ("rate", "day") else "failed"] += 1
             return self.server.refusal(refusal, request)
         return self.server.answer(request, self.history, self.options.account)
 
@@ -120,7 +121,8 @@ def _side(name: str, history: History, options: RestOptions) -> RestSide:
 @contextmanager
 def serving(history: History, options: RestOptions) -> Iterator[RestServers]:
     """Serve on 127.0.0.1 until the block ends."""
-    sides = {name: _side(name, history, options) for name in options.vendors}
+    names = options.vendors or [name for name, found in vendors().items() if found.rest]
+    sides = {name: _side(name, history, options) for name in names}
     ports = iter(options.ports)
     running = {name: _start(side, next(ports, 0)) for name, side in sides.items()}
     try:
