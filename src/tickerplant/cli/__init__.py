@@ -23,6 +23,7 @@ COMMANDS = (
     "fetch",
     "universe",
     "calendar",
+    "revisions",
     "load",
     "run",
     "status",

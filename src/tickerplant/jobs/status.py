@@ -56,6 +56,7 @@ class Status:
     control: int
     balanced: bool
     missing_rows: int
+    jobs: tuple[dict[str, Any], ...] = ()
 
 
 def _lag(segments: list[Segment], position: int) -> int:
@@ -108,6 +109,7 @@ def status(log: Log, store: Store, gap_limit: int = 50) -> Status:
         "max(received_at) as last from quarantine group by partition, channel, reason, state "
         "order by messages desc limit 50"
     ).to_pylist()
+    jobs = store.query("select * from jobs order by started_at desc limit 10").to_pylist()
     balanced = ledger.received == ledger.stored + ledger.quarantined + ledger.control
     missing = max(0, ledger.stored - sum(t.rows for t in tables))
     return Status(
@@ -121,4 +123,5 @@ def status(log: Log, store: Store, gap_limit: int = 50) -> Status:
         ledger.control,
         balanced,
         missing,
+        tuple(jobs),
     )
