@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import time
-
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import structlog
 
-from tickerplant.errors import Fatal, UsageError
+from tickerplant.errors import UsageError
 from tickerplant.jobs.backup_files import Said, problems
-from tickerplant.jobs.backup_manifest import LAKE, LOG, Manifest, find, read_manifest
+from tickerplant.jobs.backup_manifest import LAKE, Manifest, find, read_manifest
 from tickerplant.jobs.restore_log import SegmentResult, restore_log, segment_problems
 from tickerplant.jobs.restore_store import TableResult, restore_lake, restore_postgres
 from tickerplant.logs.files import FilesLog

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +58,7 @@ def dump(store: PostgresStore, path: Path) -> Dumped:
             reached: dict[str, int] = dict(link.execute("select partition, position from positions").fetchall())
             words = [*fixed, *scope, f"--snapshot={name}"]
             with running(tool, words, environment(link)) as dumping:
-                tables = fingerprints(store, name)
+                tables = fingerprints(store, name, dumping.check)
                 dumping.finish()
     return Dumped(server, timescaledb, is_whole, layout.kind, tool.major, reached, tables)
 
@@ -91,27 +91,34 @@ def _snapshot(link: Link) -> Iterator[str]:
         yield str(row[0])
 
 
-def fingerprints(store: PostgresStore, snapshot: str | None = None) -> dict[str, Fingerprint]:
+def fingerprints(
+    store: PostgresStore, snapshot: str | None = None, between: Callable[[], object] = lambda: None
+) -> dict[str, Fingerprint]:
     """Count and checksum, over every column, of each table, in a snapshot or as it is now.
 
-    A partition is a transaction of its own, so that thousands of them do not fill the server's table of locks.
+    A partition is a transaction of its own, so that thousands of them do not fill the server's table of locks;
+    `between` is called after each.
     """
     with store.connect() as link, named(store.url):
         try:
-            return {table.name: _table(link, table, snapshot) for table in TABLES.values()}
+            return {table.name: _table(link, table, snapshot, between) for table in TABLES.values()}
         except errors.UndefinedTable:
             raise Retryable(
                 f"{store.url}: expected all partitions to stay, was one dropped meanwhile; do try again"
             ) from None
 
 
-def _table(link: Link, table: Table, snapshot: str | None) -> Fingerprint:
+def _table(link: Link, table: Table, snapshot: str | None, between: Callable[[], object]) -> Fingerprint:
     with _reading(link, snapshot):
         relations = [r[0] for r in link.execute(_PARTITIONS, [quoted(table.name)]).fetchall()]
         row = link.execute(_IS_PARTITIONED, [quoted(table.name)]).fetchone()
     if not (row and row[0]):
         relations = [table.name]
-    return sum((_relation(link, table, name, snapshot) for name in relations), Fingerprint())
+    total = Fingerprint()
+    for name in relations:
+        total += _relation(link, table, name, snapshot)
+        between()
+    return total
 
 
 def _relation(link: Link, table: Table, relation: str, snapshot: str | None) -> Fingerprint:

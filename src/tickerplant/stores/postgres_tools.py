@@ -90,6 +90,11 @@ class Running:
     def __init__(self, process: subprocess.Popen[bytes], said: IO[str], name: str) -> None:
         self._process, self._said, self._name = process, said, name
 
+    def check(self) -> None:
+        """Raise Fatal when it has failed already."""
+        if self._process.poll():
+            self.finish()
+
     def finish(self) -> str:
         """Wait; returns what it printed on stderr."""
         code = self._process.wait()
