@@ -28,6 +28,7 @@ from tickerplant.jobs.backup_manifest import (
     TableCount,
     encode_manifest,
     finished,
+    next_name,
     read_manifest,
     unfinished,
 )
@@ -82,7 +83,7 @@ def backup(
         for left in unfinished(to):
             log_lines.info("removing an interrupted backup", folder=str(left))
             shutil.rmtree(left)
-        name = _free_name(to)
+        name = next_name(to, datetime.now(UTC))
         target = _target(to, name)
         manifest = _write(log, store, target, say)
         os.rename(target.folder, to / name)
@@ -91,12 +92,6 @@ def backup(
     log_lines.info("backed up", folder=str(to / name), copied=target.copied_bytes, linked=target.linked_bytes)
     seconds = time.monotonic() - began
     return Backup(str(to / name), manifest, target.copied_bytes, target.linked_bytes, removed, seconds)
-
-
-def _free_name(to: Path) -> str:
-    base = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-    names = [base, *(f"{base}-{n}" for n in range(2, 10))]
-    return next(n for n in names if not (to / n).exists())
 
 
 def _target(to: Path, name: str) -> Target:

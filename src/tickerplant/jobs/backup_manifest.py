@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -15,7 +16,7 @@ MANIFEST = "manifest.json"
 FORMAT = 1
 UNFINISHED = ".unfinished"
 LAKE, LOG, DUMP = "lake", "log", "postgres.dump"
-_NAME = re.compile(r"\d{8}T\d{6}Z(-\d+)?")
+_NAME = re.compile(r"\d{8}T\d{6}\.\d{3}Z")
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,16 @@ def finished(folder: Path) -> list[Path]:
         return []
     found = [p for p in folder.iterdir() if _NAME.fullmatch(p.name) and (p / MANIFEST).is_file()]
     return sorted(found, key=lambda p: p.name)
+
+
+def next_name(folder: Path, now: datetime) -> str:
+    """The name of a new backup: the time, but later than every backup there, so that names sort by age."""
+    there = [p.name for p in finished(folder)]
+    while True:
+        name = f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03d}Z"
+        if not there or name > there[-1]:
+            return name
+        now = max(now + timedelta(milliseconds=1), datetime.strptime(there[-1], "%Y%m%dT%H%M%S.%f%z"))
 
 
 def unfinished(folder: Path) -> list[Path]:

@@ -15,7 +15,7 @@ from tickerplant.stores.lake_files import read_groups
 from tickerplant.stores.lake_log import TableLog
 from tickerplant.tables import POSITIONS, TABLES
 
-_AGREE_S, _PAUSE_S = 2.0, 0.01
+_AGREE_S, _PAUSE_S = 1.0, 0.01
 
 
 @dataclass(frozen=True)
