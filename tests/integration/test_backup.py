@@ -185,11 +185,7 @@ def test_a_damaged_file_is_named_and_nothing_is_restored(log: Path, tmp_path: Pa
     victim = min(folder.glob(pattern))
     _flip(victim)
     name = str(victim.relative_to(folder))
-    shown = subprocess.run(
-        tickerplant_command("restore", "--from", folder, "--verify-only"), capture_output=True, text=True, timeout=60
-    )
-    assert shown.returncode == 1
-    assert f"damaged: {name}" in shown.stdout
+    assert list(check(folder).problems) == [name]
     with closing(LakeStore(tmp_path / "new")) as store:
         found = restore(folder, open_log(str(tmp_path / "new-log")), store)
     assert list(found.problems) == [name]
@@ -206,6 +202,10 @@ def test_a_damaged_dump_a_missing_file_and_a_damaged_manifest_are_named(log: Pat
     _flip(folder / "postgres.dump")
     (folder / "log" / PARTITION / "0000000000.jsonl.zst").unlink()
     assert set(check(folder).problems) == {"postgres.dump", f"log/{PARTITION}/0000000000.jsonl.zst"}
+    command = tickerplant_command("restore", "--from", folder, "--verify-only")
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert shown.returncode == 1
+    assert "damaged: postgres.dump: expected sha256" in shown.stdout
     (folder / "manifest.json").write_bytes(b'{"format": 1, "tick')
     with pytest.raises(BadData, match="damaged"):
         check(folder)
@@ -476,3 +476,35 @@ def test_a_pg_dump_that_fails_is_said_with_its_words(
     ):
         backup(open_log(str(log)), store, tmp_path / "backups")
     assert finished(tmp_path / "backups") == []
+
+
+def test_a_full_disk_is_said_and_nothing_is_left(log: Path, tmp_path: Path) -> None:
+    with closing(LakeStore(tmp_path / "lake")) as store:
+        _load(log, store)
+    command = tickerplant_command("backup", "--to", tmp_path / "backups", "--log", log, "--store", tmp_path / "lake")
+    limited = ["prlimit", "--fsize=2000", *command]
+    done = subprocess.run(limited, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "expected to read and write files" in done.stderr
+    assert [p.name for p in (tmp_path / "backups").iterdir()] == [".lock"]
+
+
+def test_a_terminated_backup_ends_pg_dump_and_leaves_nothing(
+    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pg_dump").write_text(
+        f'#!/bin/sh\n[ "$1" = --version ] && echo "pg_dump (PostgreSQL) 16.1" && exit\n'
+        f"echo $$ > {tmp_path}/pid.new\nmv {tmp_path}/pid.new {tmp_path}/pid\nexec sleep 300\n"
+    )
+    (tmp_path / "pg_dump").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with fresh_schema() as options:
+        monkeypatch.setenv("TICKERPLANT_SCHEMA", options.schema)
+        command = ("backup", "--to", tmp_path / "backups", "--log", log, "--store", server().url)
+        process = tickerplant(*command, stderr=subprocess.DEVNULL)
+        wait_for((tmp_path / "pid").exists, what="pg_dump at work")
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+        assert process.returncode == 130
+    assert not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists()
+    assert [p.name for p in (tmp_path / "backups").iterdir()] == [".lock"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,6 +26,8 @@ def command(
     from tickerplant.logs import open_log
     from tickerplant.stores import open_store
 
+    # As on SIGINT: pg_dump is ended and what was written is removed.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     settings = console.settings()
     target = open_store(store or settings.store, read_only=True, options=console.store_options())
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -35,6 +36,8 @@ def command(
     """Put a backup back and compare count and checksum of each table and each segment. Exit code 1 when one differs."""
     from tickerplant.jobs.restore import check
 
+    # As on SIGINT: pg_restore is ended.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with console.Ticker(quiet=as_json) as ticker:
         done = check(source, ticker.say) if verify_only else _restore(source, store, log, only, replace, ticker)
     if as_json:

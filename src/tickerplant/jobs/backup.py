@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -85,13 +87,27 @@ def backup(
             shutil.rmtree(left)
         name = next_name(to, datetime.now(UTC))
         target = _target(to, name)
-        manifest = _write(log, store, target, say)
-        os.rename(target.folder, to / name)
-        sync(to)
+        with _removed_on_error(target.folder):
+            manifest = _write(log, store, target, say)
+            os.rename(target.folder, to / name)
+            sync(to)
         removed = _remove_old(to, keep)
     log_lines.info("backed up", folder=str(to / name), copied=target.copied_bytes, linked=target.linked_bytes)
     seconds = time.monotonic() - began
     return Backup(str(to / name), manifest, target.copied_bytes, target.linked_bytes, removed, seconds)
+
+
+@contextmanager
+def _removed_on_error(folder: Path) -> Iterator[None]:
+    """Leave nothing of a backup that failed. Raises Fatal for a disk that refuses."""
+    try:
+        yield
+    except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise Fatal(f"backup: expected to read and write files, was {error}; nothing of it is left") from None
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def _target(to: Path, name: str) -> Target:

@@ -9,6 +9,7 @@ from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import BinaryIO
 
+from tickerplant.errors import Fatal
 from tickerplant.jobs.backup_manifest import StoredFile
 
 _BLOCK_BYTES = 2**20
@@ -56,7 +57,7 @@ class Target:
 def copy(fd: int, size: int, to: Path) -> str:
     """Copy the first `size` bytes of an open file to a new one, durably; returns their SHA-256.
 
-    Raises EOFError when there are fewer. The copy is dropped from memory, so that reading it asks the disk.
+    Raises Fatal when there are fewer. The copy is dropped from memory, so that reading it asks the disk.
     """
     to.parent.mkdir(parents=True, exist_ok=True)
     found, offset = sha256(), 0
@@ -64,7 +65,7 @@ def copy(fd: int, size: int, to: Path) -> str:
         while offset < size:
             block = os.pread(fd, min(_BLOCK_BYTES, size - offset), offset)
             if not block:
-                raise EOFError(f"{to.name}: expected {size} bytes, was {offset}")
+                raise Fatal(f"{to.name}: expected {size} bytes to copy, was {offset}; somebody cut the original")
             file.write(block)
             found.update(block)
             offset += len(block)

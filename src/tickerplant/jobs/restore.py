@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
-from tickerplant.errors import UsageError
+from tickerplant.errors import Fatal, UsageError
 from tickerplant.jobs.backup_files import Said, problems
 from tickerplant.jobs.backup_manifest import LAKE, Manifest, find, read_manifest
 from tickerplant.jobs.restore_log import SegmentResult, restore_log, segment_problems
@@ -17,6 +18,7 @@ from tickerplant.jobs.restore_store import TableResult, restore_lake, restore_po
 from tickerplant.logs.files import FilesLog
 from tickerplant.stores import AnyStore
 from tickerplant.stores.lake import LakeStore
+from tickerplant.tables import TABLES
 
 log_lines = structlog.get_logger()
 
@@ -69,7 +71,7 @@ def restore(
     checked = check(source, say)
     folder, manifest = Path(checked.folder), checked.manifest
     if store is not None:
-        _same_kind(store, manifest)
+        _fits(store, manifest)
     if not checked.ok:
         return checked
     differing = segment_problems(folder, manifest, log) if log is not None else {}
@@ -79,7 +81,7 @@ def restore(
             f"log {log.url if log else ''}: expected no segments, or the backup's and what came after, was another "
             f"{name} ({reason}); do choose another folder, or --replace (what is there is kept aside)"
         )
-    with ExitStack() as owned:
+    with ExitStack() as owned, _disk_named():
         if store is not None:
             for partition in sorted({*manifest.positions, *(log.partitions() if log is not None else ())}):
                 owned.enter_context(store.loading(partition, wait_s=0))
@@ -90,7 +92,18 @@ def restore(
     return done
 
 
-def _same_kind(store: AnyStore, manifest: Manifest) -> None:
+@contextmanager
+def _disk_named() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise Fatal(f"restore: expected to read and write files, was {error}; do make room and use --replace") from None
+
+
+def _fits(store: AnyStore, manifest: Manifest) -> None:
+    unknown = sorted(set(manifest.tables) - set(TABLES))
+    if unknown:
+        raise UsageError(f"restore: expected tables that this version knows, was {unknown}; do upgrade tickerplant")
     kind = LAKE if isinstance(store, LakeStore) else "postgres"
     if kind != manifest.store.kind:
         raise UsageError(
