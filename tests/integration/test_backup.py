@@ -156,6 +156,11 @@ def test_a_store_that_has_rows_is_replaced_only_when_told(
     with closing(opened()) as store, closing(opened()) as loader:
         with loader.loading(PARTITION), pytest.raises(Busy, match="only owner"):
             restore(tmp_path / "backups", None, store, replace=True)
+        maintaining = loader.maintain(_DAY0.date() + timedelta(days=2))
+        assert next(maintaining)
+        with pytest.raises(Busy, match="only owner"):
+            restore(tmp_path / "backups", None, store, replace=True)
+        assert list(maintaining)
         done = restore(tmp_path / "backups", None, store, replace=True)
         assert (done.ok, done.kept_aside) == (True, ())
     with closing(opened()) as store:

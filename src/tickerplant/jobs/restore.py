@@ -83,13 +83,19 @@ def restore(
         )
     with ExitStack() as owned, _disk_named():
         if store is not None:
-            for partition in sorted({*manifest.positions, *(log.partitions() if log is not None else ())}):
-                owned.enter_context(store.loading(partition, wait_s=0))
+            for name in _leases(manifest, log):
+                owned.enter_context(store.loading(name, wait_s=0))
         tables, aside = _store(folder, manifest, store, replace, say) if store is not None else ((), ())
         segments, log_aside = restore_log(folder, manifest, log, bool(differing), say) if log is not None else ((), ())
     done = Restored(checked.folder, manifest, {}, tables, segments, (*aside, *log_aside), time.monotonic() - began)
     log_lines.info("restored", folder=checked.folder, ok=done.ok)
     return done
+
+
+def _leases(manifest: Manifest, log: FilesLog | None) -> list[str]:
+    """What nobody else may own meanwhile: loading of each partition, and (by their leases' names) `maintain`."""
+    partitions = {*manifest.positions, *(log.partitions() if log is not None else ())}
+    return ["maintain", "_maintain", *sorted(partitions)]
 
 
 @contextmanager

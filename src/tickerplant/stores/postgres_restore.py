@@ -108,6 +108,8 @@ def _drop(link: Link, schema: str) -> None:
 def _make_way(link: Link, source: Source) -> str | None:
     row = link.execute(_SCHEMA_IS_THERE, [source.schema]).fetchone()
     aside = None
+    if source.is_whole:
+        _no_hypertables(link, source.schema, "_timescaledb_internal")
     if row and row[0] and source.is_whole:
         _drop(link, source.schema)
     elif row and row[0]:
@@ -120,8 +122,9 @@ def _make_way(link: Link, source: Source) -> str | None:
     return aside
 
 
-def _no_hypertables(link: Link) -> None:
-    found = link.execute("select schema_name from _timescaledb_catalog.hypertable limit 1").fetchone()
+def _no_hypertables(link: Link, *but: str) -> None:
+    sql = "select schema_name from _timescaledb_catalog.hypertable where schema_name <> all($1::text[]) limit 1"
+    found = link.execute(sql, [list(but)]).fetchone()
     if found:
         raise UsageError(
             f"database {link.info.dbname}: expected no hypertables, was one in schema {found[0]}; "
