@@ -6,13 +6,18 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.support.plant import log_end, log_tally, run, simulator, stop, store_tally, tickerplant, wait_for
 from tests.support.postgres import fresh_schema, server
-from tickerplant.stores import StoreOptions, open_store
+from tickerplant.jobs.load import load
+from tickerplant.logs import open_log
+from tickerplant.logs.verify import verify
+from tickerplant.stores import AnyStore, StoreOptions, open_store
+from tickerplant.vendors import vendor
 
 PARTITION = "alpaca.sip"
 MARKET = ("--seed", "7", "--symbols", "40", "--minutes", "60", "--speed", "60", "--port", "0")
@@ -31,16 +36,8 @@ def stores(
         yield server().url, server().url, options
 
 
-def _position(url: str, options: StoreOptions) -> int:
-    store = open_store(url, read_only=True, options=options)
-    try:
-        return store.progress(PARTITION).position
-    finally:
-        store.close()
-
-
-def _wait_beyond(position: int, url: str, options: StoreOptions) -> None:
-    wait_for(lambda: _position(url, options) > position, what="rows loaded")
+def _wait_beyond(position: int, store: AnyStore) -> int:
+    return wait_for(lambda: max(store.progress(PARTITION).position - position, 0), what="rows loaded")
 
 
 def test_backups_of_a_running_plant_restore_to_what_their_log_says(
@@ -48,7 +45,7 @@ def test_backups_of_a_running_plant_restore_to_what_their_log_says(
 ) -> None:
     url, new_url, options = stores
     log, to, new_log = tmp_path / "log", tmp_path / "backups", tmp_path / "new-log"
-    made = []
+    made, store = [], open_store(url, read_only=True, options=options)
     with simulator(*MARKET) as (ws, _):
         arguments = ("--url", ws, "--symbols", "*", "--channels", "quotes,trades,bars", "--log", log, "--always-open")
         capture = tickerplant("capture", *arguments, "--for", "1h", stderr=subprocess.DEVNULL)
@@ -57,11 +54,11 @@ def test_backups_of_a_running_plant_restore_to_what_their_log_says(
         )
         try:
             for _ in range(2):
-                _wait_beyond(_position(url, options), url, options)
+                _wait_beyond(store.progress(PARTITION).position, store)
                 made.append(json.loads(run("backup", "--to", to, "--log", log, "--store", url, "--json")))
-            last = made[-1]["positions"][PARTITION]
-            _wait_beyond(last, url, options)
+            _wait_beyond(made[-1]["positions"][PARTITION], store)
         finally:
+            store.close()
             assert stop(capture) == 0
             assert stop(loader) == 0
     shutil.rmtree(log)
@@ -76,10 +73,12 @@ def test_backups_of_a_running_plant_restore_to_what_their_log_says(
     )
     assert found["ok"]
     assert {t["table"]: t["found"] for t in found["tables"]} == backup["tables"]
-    position = _position(new_url, options)
-    assert 0 < position == backup["positions"][PARTITION] <= log_end(new_log)
-    run("log", "verify", "--log", new_log)
-    run("load", "--log", new_log, "--store", new_url)
-    expected, _ = log_tally(new_log)
+    with closing(open_store(new_url, options=options)) as restored:
+        position = restored.progress(PARTITION).position
+        assert 0 < position == backup["positions"][PARTITION] <= log_end(new_log)
+        assert all(check.damaged == check.unfinished_bytes == 0 for check in verify(open_log(str(new_log))))
+        load(open_log(str(new_log)), restored, vendor)
+        expected, counters = log_tally(new_log)
+        assert restored.progress(PARTITION).counters == counters
     assert store_tally(new_url, options).as_json() == expected.as_json()
     assert expected.total("quotes").count >= backup["tables"]["quotes"]["count"] > 0
