@@ -10,11 +10,14 @@ from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import psycopg
-from psycopg import RawCursor, conninfo, errors
+from psycopg import RawCursor, errors
 from psycopg.rows import TupleRow
 from psycopg.types.numeric import Int4BinaryLoader, Int8BinaryLoader
 
 from tickerplant.errors import Fatal, Retryable, UsageError
+from tickerplant.postgres_url import masked, parse
+
+__all__ = ["Link", "arguments", "connect", "lock_key", "masked", "named", "prepare", "raw", "text"]
 
 Link: TypeAlias = "psycopg.Connection[TupleRow]"
 
@@ -33,21 +36,12 @@ _WRONG_FOR_GOOD = (
     "does not exist",
     "invalid connection option",
     "certificate",
+    "private key file",
+    "sslmode",
+    "invalid port",
     "server does not support SSL",
     "role ",
 )
-
-
-def masked(url: str) -> str:
-    """A connection URL without its password, for messages and logs."""
-    try:
-        parts = conninfo.conninfo_to_dict(url)
-    except psycopg.ProgrammingError:
-        return url.partition("://")[0] + "://***"
-    host = parts.get("host") or parts.get("hostaddr") or "localhost"
-    user = f"{parts['user']}@" if parts.get("user") else ""
-    port = f":{parts['port']}" if parts.get("port") else ""
-    return f"postgresql://{user}{host}{port}/{parts.get('dbname', '')}"
 
 
 def connect(info: str, where: str, settings: Sequence[tuple[str, str]] = ()) -> Link:
@@ -63,9 +57,9 @@ def connect(info: str, where: str, settings: Sequence[tuple[str, str]] = ()) -> 
 
 
 def arguments(info: str) -> dict[str, Any]:
-    """What to connect with: the URL's own words win over our defaults."""
+    """What to connect with: the URL's own words win over our defaults. Raises UsageError for a URL that is wrong."""
     name = f"tickerplant {socket.gethostname()}:{os.getpid()}"
-    given = conninfo.conninfo_to_dict(info)
+    given = parse(info, "store")
     return {**_DEFAULTS, "application_name": name[:63], "client_encoding": "UTF8", **given}
 
 
@@ -89,12 +83,21 @@ def named(where: str) -> Iterator[None]:
         raise Retryable(f"{where}: expected room at the server, was {text(error)}", 10) from None
     except errors.UndefinedTable as error:
         raise UsageError(f"{where}: expected our tables, was {text(error)}; do run `tickerplant init`") from None
+    except errors.InsufficientPrivilege as error:
+        raise Fatal(
+            f"{where}: expected a user with the right to do this, was {text(error)}; "
+            "do run `tickerplant init --roles` as the owner and make this user a member of a role of it"
+        ) from None
     except (errors.InvalidPassword, errors.InvalidAuthorizationSpecification, errors.InvalidCatalogName) as error:
         raise Fatal(f"{where}: expected to be let in, was {text(error)}") from None
     except (psycopg.OperationalError, psycopg.InterfaceError) as error:
         if error.sqlstate is None and any(words in str(error) for words in _WRONG_FOR_GOOD):
             raise Fatal(f"{where}: expected to be let in, was {text(error)}") from None
         raise Retryable(f"{where}: expected a server that answers, was {text(error)}") from None
+    except psycopg.ProgrammingError as error:
+        if error.sqlstate is None:  # libpq itself, before it connects
+            raise UsageError(f"{where}: expected options that libpq knows, was {text(error)}") from None
+        raise Fatal(f"{where}: expected the server to agree, was {text(error)}") from None
     except psycopg.Error as error:
         raise Fatal(f"{where}: expected the server to agree, was {text(error)}") from None
 
