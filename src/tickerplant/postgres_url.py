@@ -31,7 +31,7 @@ _URL = re.compile(
 )
 _HOST = re.compile(r"(?P<host>\[[^\]]*\]|[^:@]*)(?::(?P<port>\d*))?")
 _WORD = re.compile(
-    r"\s*(?P<key>\w+)\s*=\s*(?:'(?P<quoted>(?:[^'\\]|\\.)*)'(?=\s|$)|(?!')(?P<bare>(?:[^\s\\]|\\.)*))\s*"
+    r"\s*(?P<key>\w+)\s*=\s*(?:'(?P<quoted>(?:[^'\\]|\\.)*)'(?=\s|$)|(?!')(?P<bare>(?:[^\s\\]|\\.)*))\s*", re.DOTALL
 )
 _EXPECTED = (
     "postgresql://user:password@host:port/database or host=... dbname=..., special characters of a password in a URL "

@@ -14,7 +14,7 @@ from psycopg import RawCursor, errors
 from psycopg.rows import TupleRow
 from psycopg.types.numeric import Int4BinaryLoader, Int8BinaryLoader
 
-from tickerplant.errors import Fatal, Retryable, UsageError
+from tickerplant.errors import Fatal, Retryable, TickerplantError, UsageError
 from tickerplant.postgres_url import masked, parse
 
 __all__ = ["Link", "arguments", "connect", "lock_key", "masked", "named", "prepare", "raw", "text"]
@@ -42,6 +42,9 @@ _WRONG_FOR_GOOD = (
     "server does not support SSL",
     "role ",
 )
+
+
+_ROLES = "do run `tickerplant init --roles` as the owner of the tables, and make this user a member of a role of it"
 
 
 def connect(info: str, where: str, settings: Sequence[tuple[str, str]] = ()) -> Link:
@@ -77,29 +80,36 @@ def named(where: str) -> Iterator[None]:
     """Turn the driver's errors into ours; the text of a server's message holds no password."""
     try:
         yield
-    except errors.QueryCanceled as error:
-        raise Retryable(f"{where}: expected the statement to end in time, was {text(error)}") from None
-    except (errors.DiskFull, errors.OutOfMemory) as error:
-        raise Retryable(f"{where}: expected room at the server, was {text(error)}", 10) from None
-    except errors.UndefinedTable as error:
-        raise UsageError(f"{where}: expected our tables, was {text(error)}; do run `tickerplant init`") from None
-    except errors.InsufficientPrivilege as error:
-        raise Fatal(
-            f"{where}: expected a user with the right to do this, was {text(error)}; "
-            "do run `tickerplant init --roles` as the owner and make this user a member of a role of it"
-        ) from None
-    except (errors.InvalidPassword, errors.InvalidAuthorizationSpecification, errors.InvalidCatalogName) as error:
-        raise Fatal(f"{where}: expected to be let in, was {text(error)}") from None
-    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-        if error.sqlstate is None and any(words in str(error) for words in _WRONG_FOR_GOOD):
-            raise Fatal(f"{where}: expected to be let in, was {text(error)}") from None
-        raise Retryable(f"{where}: expected a server that answers, was {text(error)}") from None
-    except psycopg.ProgrammingError as error:
-        if error.sqlstate is None:  # libpq itself, before it connects
-            raise UsageError(f"{where}: expected options that libpq knows, was {text(error)}") from None
-        raise Fatal(f"{where}: expected the server to agree, was {text(error)}") from None
     except psycopg.Error as error:
-        raise Fatal(f"{where}: expected the server to agree, was {text(error)}") from None
+        raise _ours(where, error) from None
+
+
+_LET_IN = (errors.InvalidPassword, errors.InvalidAuthorizationSpecification, errors.InvalidCatalogName)
+
+
+def _ours(where: str, error: psycopg.Error) -> TickerplantError:
+    said = text(error)
+    match error:
+        case errors.QueryCanceled():
+            return Retryable(f"{where}: expected the statement to end in time, was {said}")
+        case errors.DiskFull() | errors.OutOfMemory():
+            return Retryable(f"{where}: expected room at the server, was {said}", 10)
+        case errors.UndefinedTable():
+            return UsageError(f"{where}: expected our tables, was {said}; do run `tickerplant init`")
+        case errors.InsufficientPrivilege():
+            return Fatal(f"{where}: expected a user with the right to do this, was {said}; {_ROLES}")
+        case psycopg.OperationalError() | psycopg.InterfaceError() if not isinstance(error, _LET_IN):
+            return _unreached(where, error)
+        case psycopg.ProgrammingError() if error.sqlstate is None:  # libpq itself, before it connects
+            return UsageError(f"{where}: expected options that libpq knows, was {said}")
+    expected = "to be let in" if isinstance(error, _LET_IN) else "the server to agree"
+    return Fatal(f"{where}: expected {expected}, was {said}")
+
+
+def _unreached(where: str, error: psycopg.Error) -> TickerplantError:
+    if error.sqlstate is None and any(words in str(error) for words in _WRONG_FOR_GOOD):
+        return Fatal(f"{where}: expected to be let in, was {text(error)}")
+    return Retryable(f"{where}: expected a server that answers, was {text(error)}")
 
 
 def text(error: psycopg.Error) -> str:
