@@ -44,7 +44,7 @@ _WRONG_FOR_GOOD = (
 )
 
 
-_ROLES = "do run `tickerplant init --roles` as the owner of the tables, and make this user a member of a role of it"
+_ROLES = "; do run `tickerplant init --roles` as the owner of the tables, and make this user a member of a role of it"
 
 
 def connect(info: str, where: str, settings: Sequence[tuple[str, str]] = ()) -> Link:
@@ -84,32 +84,31 @@ def named(where: str) -> Iterator[None]:
         raise _ours(where, error) from None
 
 
-_LET_IN = (errors.InvalidPassword, errors.InvalidAuthorizationSpecification, errors.InvalidCatalogName)
-
-
 def _ours(where: str, error: psycopg.Error) -> TickerplantError:
-    said = text(error)
+    kind: type[TickerplantError] = Fatal
+    expected, do = "the server to agree", ""
     match error:
         case errors.QueryCanceled():
-            return Retryable(f"{where}: expected the statement to end in time, was {said}")
+            kind, expected = Retryable, "the statement to end in time"
         case errors.DiskFull() | errors.OutOfMemory():
-            return Retryable(f"{where}: expected room at the server, was {said}", 10)
+            return Retryable(f"{where}: expected room at the server, was {text(error)}", 10)
         case errors.UndefinedTable():
-            return UsageError(f"{where}: expected our tables, was {said}; do run `tickerplant init`")
+            kind, expected, do = UsageError, "our tables", "; do run `tickerplant init`"
         case errors.InsufficientPrivilege():
-            return Fatal(f"{where}: expected a user with the right to do this, was {said}; {_ROLES}")
-        case psycopg.OperationalError() | psycopg.InterfaceError() if not isinstance(error, _LET_IN):
-            return _unreached(where, error)
+            expected, do = "a user with the right to do this", _ROLES
+        case errors.InvalidPassword() | errors.InvalidAuthorizationSpecification() | errors.InvalidCatalogName():
+            expected = "to be let in"
+        case psycopg.OperationalError() | psycopg.InterfaceError():
+            kind, expected = _unreached(error)
         case psycopg.ProgrammingError() if error.sqlstate is None:  # libpq itself, before it connects
-            return UsageError(f"{where}: expected options that libpq knows, was {said}")
-    expected = "to be let in" if isinstance(error, _LET_IN) else "the server to agree"
-    return Fatal(f"{where}: expected {expected}, was {said}")
+            kind, expected = UsageError, "options that libpq knows"
+    return kind(f"{where}: expected {expected}, was {text(error)}{do}")
 
 
-def _unreached(where: str, error: psycopg.Error) -> TickerplantError:
+def _unreached(error: psycopg.Error) -> tuple[type[TickerplantError], str]:
     if error.sqlstate is None and any(words in str(error) for words in _WRONG_FOR_GOOD):
-        return Fatal(f"{where}: expected to be let in, was {text(error)}")
-    return Retryable(f"{where}: expected a server that answers, was {text(error)}")
+        return Fatal, "to be let in"
+    return Retryable, "a server that answers"
 
 
 def text(error: psycopg.Error) -> str:
