@@ -12,7 +12,7 @@ from tickerplant.postgres_url import masked, parse, url
 from tickerplant.settings import Settings, read_settings
 
 _PASSWORD = "p@s/s:w?o#r%d &'\\\"=+ é"
-_TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), min_size=1)
+_TEXT = st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1)
 _PARTS = st.fixed_dictionaries(
     {},
     optional={

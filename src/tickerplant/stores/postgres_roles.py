@@ -43,7 +43,8 @@ begin
         raise exception '%: expected the span of one day, was % to %', part, low, high;
     end if;
     limits := format('session = %L and %I is not null', day, ts)
-        || coalesce(format(' and %I >= %L', ts, low), '') || coalesce(format(' and %I < %L', ts, high), '');
+        || case when low is null then '' else format(' and %I >= %L', ts, low) end
+        || case when high is null then '' else format(' and %I < %L', ts, high) end;
     execute format('create table %I (like %I including defaults, check (%s))', part, parent, limits);
     execute format('alter table %I attach partition %I for values from (%s) to (%s)', parent, part,
         coalesce(quote_literal(low), 'minvalue'), coalesce(quote_literal(high), 'maxvalue'));
