@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import os
 import pwd
+import stat
 import subprocess
 import sys
 import tempfile
@@ -22,7 +23,9 @@ from urllib.parse import quote
 from tickerplant.errors import Fatal, Retryable, UsageError
 
 _START_S = 60
+_RECOVER_S, _AGAIN_S = 10, 0.2
 _SOCKET_LIMIT = 90
+_SHORT = Path("/tmp")  # noqa: S108 - the same for every process, and ours alone there
 _USERS = ("postgres", "nobody")
 
 
@@ -51,11 +54,33 @@ class EmbeddedServer:
         """Start the server unless it runs, also after a crash; one process at a time."""
         with (self.folder / "start").open("a") as one:
             fcntl.flock(one, fcntl.LOCK_EX)
-            if not self.is_running():
-                if not (self.folder / "data" / "PG_VERSION").exists():
-                    self._initdb()
-                self._ctl("start", "-w", "-t", str(_START_S), "-l", str(self.folder / "server.log"), "-o", self._flags)
+            deadline = time.monotonic() + _RECOVER_S
+            while not self.is_running():
+                try:
+                    self._launch()
+                except Retryable:  # what a killed server left behind ends within moments
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(_AGAIN_S)
             self._keep()
+
+    def _launch(self) -> None:
+        if not (self.folder / "data" / "PG_VERSION").exists():
+            self._initdb()
+        self._forget_stranger()
+        self._ctl("start", "-w", "-t", str(_START_S), "-l", str(self.folder / "server.log"), "-o", self._flags)
+
+    def _forget_stranger(self) -> None:
+        """Remove a pid file whose number is another program's by now, which PostgreSQL would take for a server.
+
+        That of a server which is gone stays: PostgreSQL finds by it what that server left behind.
+        """
+        try:
+            place = Path(f"/proc/{self.pid()}/cwd").resolve(strict=True)
+        except (OSError, ValueError):
+            return
+        if place != (self.folder / "data").resolve():
+            (self.folder / "data" / "postmaster.pid").unlink(missing_ok=True)
 
     def is_running(self) -> bool:
         """Whether the server accepts connections."""
@@ -73,17 +98,32 @@ class EmbeddedServer:
             self._users = None
 
     def _prepare(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
         name = hashlib.sha256(str(self.folder).encode()).hexdigest()[:12]
-        short = Path(tempfile.gettempdir()) / f"tickerplant-{name}"
         self._socket_folder = self.folder / "socket"
-        if len(str(self._socket_folder)) > _SOCKET_LIMIT:
-            self._socket_folder = short
-        for folder in (self.folder / "data", self._socket_folder):
-            folder.mkdir(mode=0o700, exist_ok=True)
-            if folder.stat().st_uid not in (os.getuid(), self._account.get("user", os.getuid())):
-                raise UsageError(f"{folder}: expected a folder of this user, was of user {folder.stat().st_uid}")
-        self._give_away()
+        if len(os.fsencode(self._socket_folder)) > _SOCKET_LIMIT:
+            self._socket_folder = _SHORT / f"tickerplant-{name}"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for folder in (self.folder, self.folder / "data", self._socket_folder):
+                folder.mkdir(mode=0o700, exist_ok=True)
+                self._check_owner(folder)
+            self._give_away()
+            for lock in ("users", "start", "keeper"):
+                (self.folder / lock).open("a").close()
+        except OSError as error:
+            raise UsageError(
+                f"embedded PostgreSQL: expected a folder that user {os.geteuid()} may write, was {error.filename} "
+                f"({error.strerror}); do run as its owner, or choose another folder"
+            ) from None
+
+    def _check_owner(self, folder: Path) -> None:
+        """No link and nobody else's, as what we do there is done with our rights."""
+        found = folder.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (os.geteuid(), self._account.get("user")):
+            raise UsageError(
+                f"embedded PostgreSQL: expected {folder} to be a folder of user {os.geteuid()}, was "
+                f"{stat.filemode(found.st_mode)} of user {found.st_uid}; do run as that user, or choose another folder"
+            )
 
     def _give_away(self) -> None:
         if not self._account:
@@ -92,7 +132,7 @@ class EmbeddedServer:
             (self.folder / name).touch()
         owned = ("", "data", "users", "start", "keeper")
         for path in (*(self.folder / name for name in owned), self._socket_folder):
-            os.chown(path, self._account["user"], self._account["group"])
+            os.chown(path, self._account["user"], self._account["group"], follow_symlinks=False)
         for place in (*self.folder.parents, *self._bin.parents):
             if not place.stat().st_mode & 0o001:
                 raise UsageError(

@@ -62,7 +62,7 @@ def look(info: str, schema: str, timeout_s: int = 5) -> ServerFacts:
         server = link.execute(raw(_SERVER)).fetchone() or ()
         host = link.info.host
         known: dict[str, Any] = {
-            "is_verified": parts.get("sslmode") in ("verify-full", "verify-ca"),
+            "is_verified": link.info.get_parameters().get("sslmode") in ("verify-full", "verify-ca"),
             "is_local": host.startswith("/") or host in ("localhost", "127.0.0.1", "::1"),
             **dict(zip(("applied", "waiting"), _schema(link, schema), strict=True)),
             **dict(zip(("may_read", "may_write", "may_take_away"), _rights(link, schema), strict=True)),
