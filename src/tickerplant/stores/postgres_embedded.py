@@ -68,13 +68,18 @@ class EmbeddedServer:
         if not (self.folder / "data" / "PG_VERSION").exists():
             self._initdb()
         self._forget_stranger()
-        self._ctl("start", "-w", "-t", str(_START_S), "-l", str(self.folder / "server.log"), "-o", self._flags)
+        # pg_ctl hands its words to a shell: relative ones hold nothing of the folder's name.
+        words = ("-w", "-t", str(_START_S), "-D", ".", "-l", "../server.log", "-o", self._flags)
+        self._run([self._bin / "pg_ctl", "start", *words], self.folder / "data")
 
     def _forget_stranger(self) -> None:
         """Remove a pid file whose number is another program's by now, which PostgreSQL would take for a server.
 
-        That of a server which is gone stays: PostgreSQL finds by it what that server left behind.
+        That of a server which is gone stays: PostgreSQL finds by it what that server left behind. So does every one
+        while a keeper lives: its server may be in another container.
         """
+        if self._is_kept():
+            return
         try:
             place = Path(f"/proc/{self.pid()}/cwd").resolve(strict=True)
         except (OSError, ValueError):
@@ -117,8 +122,8 @@ class EmbeddedServer:
             ) from None
 
     def _check_owner(self, folder: Path) -> None:
-        """No link and nobody else's, as what we do there is done with our rights."""
-        found = folder.lstat()
+        """Nobody else's; and no link where root would give away what it leads to."""
+        found = folder.lstat() if self._account else folder.stat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (os.geteuid(), self._account.get("user")):
             raise UsageError(
                 f"embedded PostgreSQL: expected {folder} to be a folder of user {os.geteuid()}, was "
@@ -142,7 +147,9 @@ class EmbeddedServer:
 
     @property
     def _flags(self) -> str:
-        return f"-c listen_addresses='' -c unix_socket_directories={_quoted(self._socket_folder)}"
+        is_inside = self._socket_folder.parent == self.folder
+        place = f"../{self._socket_folder.name}" if is_inside else str(self._socket_folder)
+        return f"-c listen_addresses='' -c unix_socket_directories={place}"
 
     def _initdb(self) -> None:
         self._run(
@@ -152,26 +159,28 @@ class EmbeddedServer:
             ]
         )
 
-    def _ctl(self, *words: str) -> None:
-        self._run([self._bin / "pg_ctl", *words, "-D", self.folder / "data"])
-
-    def _run(self, command: list[Any]) -> None:
+    def _run(self, command: list[Any], folder: Path = Path("/")) -> None:
         with tempfile.TemporaryFile("w+") as said:
             done = subprocess.run(
-                command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, cwd="/", check=False, **self._account
+                command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, cwd=folder, check=False, **self._account
             )
             if done.returncode:
                 said.seek(0)
                 failure = Retryable if "start" in command else Fatal
                 raise failure(f"embedded PostgreSQL: expected {command[0].name} to succeed, was: {said.read().strip()}")
 
-    def _keep(self) -> None:
-        keeper = Path(__file__).with_name("postgres_keeper.py")
+    def _is_kept(self) -> bool:
         with (self.folder / "keeper").open("a") as held:
             try:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                return
+                return True
+        return False
+
+    def _keep(self) -> None:
+        if self._is_kept():
+            return
+        keeper = Path(__file__).with_name("postgres_keeper.py")
         account = [str(self._account[k]) for k in ("user", "group") if self._account]
         words = [str(word) for word in (keeper, self.folder, self._bin / "pg_ctl", *account)]
         command = [sys.executable, "-I", "-S", *words]
@@ -207,7 +216,3 @@ def _account() -> dict[str, Any]:
             continue
         return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
     raise UsageError("embedded PostgreSQL: expected a user `postgres` or `nobody` to run as, was none; it refuses root")
-
-
-def _quoted(path: Path) -> str:
-    return "'" + str(path).replace("\\", "\\\\").replace("'", "\\'") + "'"
