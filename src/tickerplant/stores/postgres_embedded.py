@@ -78,7 +78,7 @@ class EmbeddedServer:
         That of a server which is gone stays: PostgreSQL finds by it what that server left behind. So does every one
         while a keeper lives: its server may be in another container.
         """
-        if self._is_kept():
+        if is_kept(self.folder):
             return
         try:
             place = Path(f"/proc/{self.pid()}/cwd").resolve(strict=True)
@@ -169,16 +169,8 @@ class EmbeddedServer:
                 failure = Retryable if "start" in command else Fatal
                 raise failure(f"embedded PostgreSQL: expected {command[0].name} to succeed, was: {said.read().strip()}")
 
-    def _is_kept(self) -> bool:
-        with (self.folder / "keeper").open("a") as held:
-            try:
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
-        return False
-
     def _keep(self) -> None:
-        if self._is_kept():
+        if is_kept(self.folder):
             return
         keeper = Path(__file__).with_name("postgres_keeper.py")
         account = [str(self._account[k]) for k in ("user", "group") if self._account]
@@ -189,10 +181,22 @@ class EmbeddedServer:
         process.returncode = 0  # it outlives us on purpose: nothing to warn of
 
 
+def is_kept(folder: Path) -> bool:
+    """Whether a keeper watches over the server of a folder, or stops it just now."""
+    try:
+        with (folder / "keeper").open() as held:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
 def wait_stopped(folder: Path, timeout: float = 30) -> None:
     """Wait until the server of a folder, given up by all, has stopped. Raises TimeoutError."""
     deadline = time.monotonic() + timeout
-    while (folder / "data" / "postmaster.pid").exists():
+    while (folder / "data" / "postmaster.pid").exists() or is_kept(folder):
         if time.monotonic() > deadline:
             raise TimeoutError(f"{folder}: expected the server to stop within {timeout:g} s")
         time.sleep(0.05)
