@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
 
-from tests.support.plant import run, tickerplant_command
+from tests.integration.test_no_secret import command_lines, contents
+from tests.support.plant import run, simulator, stop, tickerplant, tickerplant_command, wait_for
 from tests.support.postgres_tls import PASSWORD, TlsServer, system_binaries, tls_server
 from tickerplant.errors import Fatal
 from tickerplant.jobs.check import Check, check
@@ -17,6 +19,7 @@ from tickerplant.postgres_url import url
 from tickerplant.settings import read_settings
 from tickerplant.stores.postgres_link import connect
 
+_LOADED = "select count(*) as n from quotes"
 _BINARIES = system_binaries()
 pytestmark = pytest.mark.skipif(
     _BINARIES is None, reason="the system has no PostgreSQL with TLS (Debian: postgresql), the wheel's has none"
@@ -104,4 +107,29 @@ def test_a_command_ends_at_once_with_1_and_shows_no_password(tls: TlsServer) -> 
     assert done.returncode == 1, done.stderr
     assert "certificate verify failed" in done.stderr
     assert len(done.stderr.splitlines()) == 1
-    assert "4711" not in done.stdout + done.stderr
+    assert "UnMiStAkAbLe" not in done.stdout + done.stderr
+
+
+def test_a_capture_that_loads_leaves_the_password_nowhere(
+    tls: TlsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIMESCALE_LIVE_CONN_STRING", _url(tls, password=""))
+    monkeypatch.setenv("POSTGRES_PASSWORD", PASSWORD)
+    monkeypatch.setenv("LOG_LEVEL", "debug")
+    monkeypatch.setenv("TICKERPLANT_SCHEMA", "by_run")
+    oracle = tmp_path / "oracle.json"
+    market = ("--seed", "7", "--symbols", "5", "--minutes", "2", "--speed", "60", "--linger", "60", "--oracle", oracle)
+    run("init")
+    with simulator(*market) as (feed, _), (tmp_path / "said").open("w") as said:
+        arguments = ("--url", feed, "--symbols", "*", "--log", tmp_path / "log", "--always-open", "--json")
+        plant = tickerplant("run", *arguments, stdout=said, stderr=said)
+        try:
+            wait_for(lambda: json.loads(run("query", "--json", _LOADED))[0]["n"], 60, "rows", pause=0.5)
+            lines = command_lines(plant.pid)
+        finally:
+            assert stop(plant) == 0, (tmp_path / "said").read_text()
+
+    assert lines.count(b"tickerplant") >= 2
+    shown = dict(contents(tmp_path))
+    assert b"caught up" in shown[str(tmp_path / "said")] or b"loading" in shown[str(tmp_path / "said")]
+    assert [name for name, data in {"command lines": lines, **shown}.items() if b"UnMiStAkAbLe" in data] == []

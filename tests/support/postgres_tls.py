@@ -15,7 +15,7 @@ from typing import Any
 
 from tests.support.postgres import short_folder
 
-PASSWORD = "p@ss/w:rd#%?&= 4711"
+PASSWORD = "p@ss/w:rd#%?&= UnMiStAkAbLe"
 _HBA = """hostssl all by_certificate 127.0.0.1/32 cert
 hostssl all all 127.0.0.1/32 scram-sha-256
 local all all trust
