@@ -86,7 +86,7 @@ SETTINGS = (
         "postgres_password",
         ("POSTGRES_PASSWORD",),
         "",
-        "Its password, as it is; also beside a URL without one; never printed",
+        "Its password, plain, not percent-encoded; also beside a URL without one; never printed",
         Secret,
     ),
     Setting("schema", ("TICKERPLANT_SCHEMA",), "tickerplant", "PostgreSQL: the schema that holds our tables"),

