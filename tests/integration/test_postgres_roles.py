@@ -62,6 +62,13 @@ def _admin(*statements: str) -> None:
             link.execute(statement.encode())
 
 
+def _grant(plant: Plant) -> None:
+    """What `init --roles` does."""
+    with closing(plant.store(plant.owner)) as store, store.connect() as link:
+        store.init()
+        grant(link, plant.schema, store.url)
+
+
 def _drop_roles(*names: str) -> None:
     """One by one: several that share default privileges trip the server."""
     for name in names:
@@ -81,9 +88,7 @@ def plant(monkeypatch: pytest.MonkeyPatch) -> Iterator[Plant]:
     )
     monkeypatch.setenv("TICKERPLANT_SCHEMA", name)
     try:
-        with closing(made.store(made.owner)) as store, store.connect() as link:
-            store.init()
-            grant(link, name, store.url)
+        _grant(made)
         _admin(f"grant tickerplant_reader to {made.reader}", f"grant tickerplant_writer to {made.writer}")
         yield made
     finally:
@@ -207,8 +212,8 @@ def test_what_comes_later_is_open_at_once_and_init_completes_the_rights(plant: P
     plant.execute(plant.writer, "insert into later values (1)")
     _admin(f"grant delete on {plant.schema}.quotes to tickerplant_writer")
 
-    for _ in range(2):
-        run("init", "--roles", "--store", plant.url(plant.owner))
+    run("init", "--roles", "--store", plant.url(plant.owner))
+    _grant(plant)
 
     plant.execute(plant.writer, "insert into later values (2)")
     _refused(plant, plant.reader, ("insert into later values (1)",))
@@ -231,7 +236,7 @@ def test_without_the_right_to_create_roles_the_sql_for_the_administrator_is_told
     _admin(f"grant tickerplant_reader to {plant.reader}")
     plant.execute(plant.reader, "select * from quotes")
     _refused(plant, plant.reader, _WRITES)
-    run("init", "--roles", "--store", plant.url(plant.owner))
+    _grant(plant)
 
 
 def test_somebody_else_than_the_owner_is_told_who_may(plant: Plant) -> None:

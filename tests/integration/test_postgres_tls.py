@@ -19,7 +19,6 @@ from tickerplant.postgres_url import url
 from tickerplant.settings import read_settings
 from tickerplant.stores.postgres_link import connect
 
-_LOADED = "select count(*) as n from quotes"
 _BINARIES = system_binaries()
 pytestmark = pytest.mark.skipif(
     _BINARIES is None, reason="the system has no PostgreSQL with TLS (Debian: postgresql), the wheel's has none"
@@ -124,7 +123,8 @@ def test_a_capture_that_loads_leaves_the_password_nowhere(
         arguments = ("--url", feed, "--symbols", "*", "--log", tmp_path / "log", "--always-open", "--json")
         plant = tickerplant("run", *arguments, stdout=said, stderr=said)
         try:
-            wait_for(lambda: json.loads(run("query", "--json", _LOADED))[0]["n"], 60, "rows", pause=0.5)
+            with connect(_url(tls), "here") as link:
+                wait_for(lambda: link.execute("select 1 from by_run.quotes limit 1").fetchone(), 60, "rows")
             lines = command_lines(plant.pid)
         finally:
             assert stop(plant) == 0, (tmp_path / "said").read_text()

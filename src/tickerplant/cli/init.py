@@ -59,4 +59,4 @@ def _roles(store: PostgresStore, plan: bool, wanted: bool, changed: bool) -> Non
 
 
 def _print(statements: Sequence[str]) -> None:
-    console.out.print(console.plain(";\n".join(statements) + ";"), soft_wrap=True)
+    console.out.print(";\n".join(statements) + ";", soft_wrap=True, markup=False, emoji=False)
