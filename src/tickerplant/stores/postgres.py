@@ -48,7 +48,7 @@ class PostgresStore:
         if url.startswith(EMBEDDED):
             self._info, self.url = self._embed(url), url
         self.options, self._read_only = options, read_only
-        self._reader = Reader(self._info, self.url, options.schema, options.statement_timeout_s)
+        self._reader = Reader(self._info, self.url, options.schema, options.statement_timeout_s, self._wake)
         self._writer: Link | None = None
         self._layout: Layout | None = None
         self._leases: dict[str, AdvisoryLease] = {}
@@ -62,10 +62,14 @@ class PostgresStore:
         self._server = EmbeddedServer(Path(url.removeprefix(EMBEDDED)).expanduser())
         return self._server.url
 
-    def connect(self) -> Link:
-        """A new connection for writing. Raises Retryable when the server is away."""
+    def _wake(self) -> None:
+        """Start the embedded server again after it died."""
         if self._server is not None and not self._server.is_running():
             self._server.start()
+
+    def connect(self) -> Link:
+        """A new connection for writing. Raises Retryable when the server is away."""
+        self._wake()
         return connect(self._info, self.url, [("search_path", f"{quoted(self.options.schema)}, public")])
 
     def init(self) -> list[Step]:

@@ -17,12 +17,15 @@ from tickerplant.schema import quoted
 from tickerplant.stores.postgres import PostgresStore
 from tickerplant.stores.postgres_backup import extension
 from tickerplant.stores.postgres_link import Link, named, raw
+from tickerplant.stores.postgres_roles import are_granted, grant
 from tickerplant.stores.postgres_tools import Program, environment, program, running
 from tickerplant.tables import TABLES
 
 _SCHEMA_ENTRY = re.compile(r"^\d+; \d+ \d+ SCHEMA - ")
 _RELATIONS = """select c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
 where n.nspname = $1 and c.relkind in ('r', 'p') order by c.relispartition desc"""
+_LENT = """select p.oid::regprocedure::text from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+where n.nspname = $1 and p.prosecdef"""
 _SCHEMA_IS_THERE = "select exists (select 1 from pg_namespace where nspname = $1)"
 
 
@@ -81,16 +84,26 @@ def restore(store: PostgresStore, source: Source) -> str | None:
     """
     tool = program("pg_restore", max(source.server, source.dumped_by))
     with store.connect() as link, named(store.url):
+        was_granted = are_granted(link, source.schema)
         aside = _make_way(link, source)
         try:
             with _timescaledb(link, source):
                 _run(tool, link, source)
+            _rights(link, store, was_granted)
             for table in TABLES.values():
                 link.execute(raw(f"analyze {quoted(source.schema)}.{quoted(table.name)}"))
         except Fatal as failure:
             kept = f"; the schema before is kept as {aside}" if aside else ""
             raise Fatal(f"{failure}{kept}") from None
     return aside
+
+
+def _rights(link: Link, store: PostgresStore, was_granted: bool) -> None:
+    """Let nobody run with the owner's rights, as no grant was restored; the roles again when the schema had them."""
+    for (function,) in link.execute(_LENT, [store.options.schema]).fetchall():
+        link.execute(raw(f"revoke execute on function {function} from public"))
+    if was_granted:
+        grant(link, store.options.schema, store.url)
 
 
 def drop_schema(store: PostgresStore, schema: str) -> None:
