@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import signal
@@ -24,11 +25,16 @@ _PAUSE_S = 0.005
 
 @dataclass(frozen=True)
 class Run:
-    """What a run took, in seconds: on the clock, of the processor by our processes, and by the server's."""
+    """What a run took, in seconds: on the clock, of the processor by our processes, and by the server's.
+
+    `inside` is the clock without the start of our processes, `others` the share of all cores that went to anybody else.
+    """
 
     seconds: float
     client: float
     server: float
+    inside: float
+    others: float
 
 
 def psql() -> Path:
@@ -46,22 +52,39 @@ def settings() -> str:
     return ", ".join(f"{name} {row[0]}" for name, row in rows if row)
 
 
+class Stopwatch:
+    """Takes the times of one run, from its making, after a checkpoint, to `stop`."""
+
+    def __init__(self) -> None:
+        with psycopg.connect(server().url, autocommit=True) as link:
+            link.execute("checkpoint")
+        self._server, self._client, self._busy = _server_seconds(), _client_seconds(), _busy_seconds()
+        self._began = time.perf_counter()
+
+    def stop(self, inside: float | None = None) -> Run:
+        """What was taken since; `inside` None is the whole."""
+        seconds = time.perf_counter() - self._began
+        busy, client = _busy_seconds() - self._busy, _client_seconds() - self._client
+        work = _server_seconds() - self._server
+        others = (busy - client - work) / (seconds * (os.cpu_count() or 1))
+        return Run(seconds, client, work, seconds if inside is None else inside, max(0.0, others))
+
+
 def timed(commands: Sequence[Sequence[str]], env: Mapping[str, str], half_speed: bool = False) -> Run:
-    """Run commands side by side to their end, after a checkpoint. With `half_speed` each is stopped half of the time,
-    and of two only one runs at a time."""
-    with psycopg.connect(server().url, autocommit=True) as link:
-        link.execute("checkpoint")
-    server_before, client_before, began = _server_seconds(), _client_seconds(), time.perf_counter()
-    processes = [subprocess.Popen(c, env={**os.environ, **env}, stdout=subprocess.DEVNULL) for c in commands]
+    """Run commands side by side to their end. With `half_speed` each is stopped half of the time, and of two only one
+    runs at a time. A command may print one line of JSON with the `seconds` of its work."""
+    watch = Stopwatch()
+    environment = {**os.environ, **env}
+    processes = [subprocess.Popen(c, env=environment, stdout=subprocess.PIPE, text=True) for c in commands]
     if half_speed:
         _take_turns(processes)
-    codes = [process.wait() for process in processes]
-    seconds = time.perf_counter() - began
+    said = [process.communicate()[0] for process in processes]
+    codes = [process.returncode for process in processes]
     assert not any(codes), f"{commands}: exit {codes}"
-    return Run(seconds, _client_seconds() - client_before, _server_seconds() - server_before)
+    return watch.stop(max(json.loads(line)["seconds"] for line in said) if all(said) else None)
 
 
-def _take_turns(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+def _take_turns(processes: Sequence[subprocess.Popen[str]]) -> None:
     turn = 0
     while any(process.poll() is None for process in processes):
         for place, process in enumerate(processes):
@@ -71,8 +94,14 @@ def _take_turns(processes: Sequence[subprocess.Popen[bytes]]) -> None:
 
 
 def _client_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(u.ru_utime + u.ru_stime for u in used)
+
+
+def _busy_seconds() -> float:
+    """Of all cores, by anybody: user, nice, system, interrupts, steal."""
+    ticks = list(map(int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]))
+    return (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
 
 
 def _server_seconds() -> float:
