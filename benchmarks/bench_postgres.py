@@ -3,8 +3,8 @@
 Every run starts with an empty schema after a checkpoint; the server has its default, durable settings throughout.
 Loaders are timed as whole processes, and without the start of the interpreter. `psql` copies a binary file, made
 before, straight into the day's partition. The usual way parses the same log lines to dicts and inserts with
-`psycopg2.extras.execute_values`. Ratios are of runs in the same turn; turns in which others used the machine are left
-out where enough quiet ones remain.
+`psycopg2.extras.execute_values`. Ratios are of runs in the same turn. A run is made again when others used much of the
+machine, and turns that stayed disturbed are left out where enough quiet ones remain.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _DAY = date(2025, 11, 20)
 _HALVES = ("alpaca.sip", "alpaca.iex")
 _PAGES = (1_000, 10_000)
 _SLOW_TURNS = 3
-_QUIET, _ENOUGH = 0.15, 3
+_QUIET, _ENOUGH, _TRIES = 0.15, 3, 3
 
 
 def _prepare(folder: Path) -> None:
@@ -156,11 +156,21 @@ def _slow_ways(folder: Path) -> dict[str, Callable[[], Run]]:
     }
 
 
+def _undisturbed(way: Callable[[], Run]) -> Run:
+    """A run, made again when others took much of the machine: the quietest of `_TRIES`."""
+    best = way()
+    for _ in range(_TRIES - 1):
+        if best.others < _QUIET:
+            break
+        best = min(best, way(), key=lambda run: run.others)
+    return best
+
+
 def _turns(ways: dict[str, Callable[[], Run]], turns: int) -> dict[str, list[Run]]:
     found: dict[str, list[Run]] = {name: [] for name in ways}
     for turn in range(turns):
         for name, way in ways.items():
-            found[name].append(way())
+            found[name].append(_undisturbed(way))
         shares = ", ".join(f"{runs[-1].others:.0%}" for runs in found.values())
         print(f"turn {turn + 1} of {turns}; others took {shares}", file=sys.stderr, flush=True)
     return found
