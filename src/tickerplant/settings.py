@@ -46,6 +46,10 @@ def _count(text: str) -> int:
     return value
 
 
+def _count_if_any(text: str) -> int | None:
+    return _count(text) if text else None
+
+
 def _level(text: str) -> str:
     if text.lower() not in ("debug", "info", "warning", "error"):
         raise ValueError("expected debug, info, warning or error")
@@ -107,7 +111,13 @@ SETTINGS = (
         "Channels to capture: quotes, trades, bars, updated_bars, daily_bars, statuses, lulds, imbalances",
         names,
     ),
-    Setting("batch_size", ("BATCH_SIZE",), "500000", "Load: commit after this many messages", _count),
+    Setting(
+        "batch_size",
+        ("BATCH_SIZE",),
+        "",
+        "Load: commit after this many messages; when not set what suits the store (lake 500000, PostgreSQL 100000)",
+        _count_if_any,
+    ),
     Setting(
         "batch_timeout_s", ("BATCH_TIMEOUT_SECONDS",), "1", "Load: commit at least this often, in seconds", _positive
     ),
@@ -158,7 +168,7 @@ class Settings:
     alpaca_url: str
     symbols: tuple[str, ...]
     channels: tuple[str, ...]
-    batch_size: int
+    batch_size: int | None
     batch_timeout_s: float
     sync_interval_s: float
     segment_bytes: int

@@ -40,6 +40,8 @@ class PostgresStore:
     """`model.Store` on a PostgreSQL schema. Rows and position are committed together, so there are never cuts."""
 
     dialect = "postgres"
+    batch_messages = 100_000
+    """Small enough that decoding one, sending the one before and the server's work on it go on side by side."""
 
     def __init__(self, url: str, options: StoreOptions, *, read_only: bool = False) -> None:
         self._server: EmbeddedServer | None = None
