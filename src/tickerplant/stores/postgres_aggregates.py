@@ -6,23 +6,25 @@ of equal event time count in the order of arrival.
 
 from __future__ import annotations
 
-_OLDEST = "order by ts, ns, received_at, seq, {value}"
-_NEWEST = "order by ts desc, ns desc, received_at desc, seq desc, {value} desc"
+_ARRIVAL = ("date_part('epoch', ts)", "ns", "date_part('epoch', received_at)", "seq")
 
 
-def _first(value: str) -> str:
-    return f"(array_agg({value} {_OLDEST.format(value=value)}))[1]"
+def _at_end(function: str, values: tuple[str, ...]) -> dict[str, str]:
+    """Values of the first (`min`) or last (`max`) row.
+
+    Arrays compare element by element, so this needs no sort, as `array_agg(... order by ...)` would, and is computed
+    once for all values. Seconds of the epoch as a double tell microseconds apart until the year 2100 and beyond.
+    """
+    row = f"{function}(array[{', '.join((*_ARRIVAL, *values))}])"
+    return {value: f"({row})[{place}]" for place, value in enumerate(values, len(_ARRIVAL) + 1)}
 
 
-def _last(value: str) -> str:
-    return f"(array_agg({value} {_NEWEST.format(value=value)}))[1]"
-
-
+_SIDES = ("bid_price", "bid_size", "ask_price", "ask_size")
 _TRADES = {
-    "open": _first("price"),
+    "open": _at_end("min", ("price",))["price"],
     "high": "max(price)",
     "low": "min(price)",
-    "close": _last("price"),
+    "close": _at_end("max", ("price",))["price"],
     "volume": "sum(size)",
     "trade_count": "count(*)",
     "vwap": "sum(price * size) / nullif(sum(size), 0)",
@@ -32,7 +34,7 @@ _QUOTES = {
     "average_spread": "avg(ask_price - bid_price) filter (where bid_price > 0 and ask_price > 0)",
     "average_bid_size": "avg(bid_size)",
     "average_ask_size": "avg(ask_size)",
-    **{f"last_{name}": _last(name) for name in ("bid_price", "bid_size", "ask_price", "ask_size")},
+    **{f"last_{name}": expression for name, expression in _at_end("max", _SIDES).items()},
 }
 AGGREGATES = {"trades_1m": ("trades", _TRADES), "quotes_1m": ("quotes", _QUOTES)}
 """Name: source table, and expression of each column."""

@@ -218,7 +218,7 @@ class Hypertables:
         each = {t.name: days.get(t.name, days.get("*")) for t in TABLES.values() if t.time}
         config = {"schema": schema, "days": {name: n for name, n in each.items() if n is not None}}
         row = link.execute(_JOB, [schema]).fetchone()
-        if row and json.loads(row[1]) == config:
+        if (json.loads(row[1]) if row else None) == (config if config["days"] else None):
             return
         with link.transaction():
             if row:
