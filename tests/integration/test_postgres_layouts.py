@@ -363,8 +363,8 @@ def _as_before(place: Place, schema: str, upto: int) -> None:
         layout.ensure(link, QUOTES, [DAY])
         link.execute("insert into _maintained (relation, bytes) values ('quotes_20131007', 8192)")
         link.execute(
-            "insert into quotes_20131007 (symbol, ts, ns, bid_price, ask_price, vendor, feed, received_at, seq, session)"
-            " values ('A', '2013-10-07 13:30+00', 0, 1, 2, 'x', 'x', '2013-10-07 13:30+00', 0, '2013-10-07')"
+            "insert into quotes_20131007 (symbol, ts, ns, vendor, feed, received_at, seq, session) "
+            "values ('A', '2013-10-07 13:30+00', 0, 'x', 'x', '2013-10-07 13:30+00', 0, '2013-10-07')"
         )
 
 

@@ -25,6 +25,7 @@ from tickerplant.stores.postgres_aggregates import AGGREGATES, select
 from tickerplant.stores.postgres_link import Link, raw
 from tickerplant.stores.postgres_marks import begin, end, is_done
 from tickerplant.stores.postgres_partitions import LOCK_TIMEOUT, midnight, partition, server_version
+from tickerplant.stores.postgres_timescale import CREATE
 from tickerplant.tables import TABLES
 
 log = structlog.get_logger()
@@ -90,6 +91,10 @@ class Hypertables:
 
     def __init__(self, extension: str) -> None:
         self._extension = quoted(extension)
+
+    def before_tables(self) -> list[str]:
+        """The extension; `init` has made it already, unless this is only a plan."""
+        return [CREATE]
 
     def clause(self, table: Table) -> str:
         """A hypertable with a day's chunks, which the server moves to the columnstore when they are a day old.

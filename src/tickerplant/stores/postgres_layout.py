@@ -20,6 +20,10 @@ class Layout(Protocol):
         """Its name, as the schema remembers it."""
         ...
 
+    def before_tables(self) -> list[str]:
+        """Statements before the first `create table`."""
+        ...
+
     def clause(self, table: Table) -> str:
         """What follows the columns in `create table`."""
         ...

@@ -38,6 +38,10 @@ class Partitions:
     def __init__(self) -> None:
         self._known: dict[str, set[date]] = defaultdict(set)
 
+    def before_tables(self) -> list[str]:
+        """Nothing."""
+        return []
+
     def clause(self, table: Table) -> str:
         """Range partitions on the event time."""
         return f" partition by range ({quoted(str(table.time))})"

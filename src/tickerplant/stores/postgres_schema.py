@@ -92,7 +92,7 @@ def steps(layout: Layout) -> list[Step]:
     tables = tuple(s for t in TABLES.values() for s in create_table(t, layout))
     views = tuple(s for t in TABLES.values() for s in create_views(t))
     return [
-        Step(1, "tables", tables),
+        Step(1, "tables", (*layout.before_tables(), *tables)),
         Step(2, "latest and known-at views", views),
         Step(3, "what maintain has done", (_MAINTAINED,)),
         Step(4, "one-minute aggregates, what retention dropped", (_RETIRED, *layout.aggregates())),

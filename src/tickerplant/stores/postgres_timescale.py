@@ -12,6 +12,7 @@ log = structlog.get_logger()
 LEAST = (2, 22)
 """The first version whose `create table` takes all of our options."""
 
+CREATE = "create extension if not exists timescaledb schema public"
 _STATE = """select
     (select extversion from pg_extension where extname = 'timescaledb'),
     (select default_version from pg_available_extensions where name = 'timescaledb'),
@@ -46,7 +47,7 @@ def offer(link: Link) -> None:
     reason = obstacle(link)
     if reason is None:
         try:
-            link.execute("create extension if not exists timescaledb schema public")
+            link.execute(CREATE)
             reason = obstacle(link)
         except psycopg.errors.Error as error:
             reason = text(error)
