@@ -13,7 +13,7 @@ from typing import Any
 
 from tickerplant import postgres_url
 from tickerplant.errors import UsageError
-from tickerplant.model import Secret
+from tickerplant.model import Retention, Secret
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,24 @@ def _count(text: str) -> int:
 
 def _count_if_any(text: str) -> int | None:
     return _count(text) if text else None
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 2_000_000:
+        raise ValueError("expected seconds up to 2000000, or 0 for no limit")
+    return value
+
+
+def _retention(text: str) -> Retention:
+    """`90`, or by table `quotes=30,trades=90`, or both; empty keeps everything."""
+    found: dict[str, int] = {}
+    for word in names(text):
+        table, _, days = word.rpartition("=")
+        if not days.strip().isdecimal() or not 1 <= int(days) <= 100_000 or (table.strip() or "*") in found:
+            raise ValueError("expected days such as 90, or by table such as quotes=30,trades=90, each table once")
+        found[table.strip() or "*"] = int(days)
+    return Retention(tuple(found.items()))
 
 
 def _level(text: str) -> str:
@@ -145,6 +163,21 @@ SETTINGS = (
         "Lake: days for which replaced files stay, so that `as_of` works",
         _positive,
     ),
+    Setting(
+        "retention",
+        ("DATA_RETENTION_DAYS",),
+        "",
+        "`maintain` drops sessions more than so many days before the current one: `90`, or by table "
+        "`quotes=30,trades=90`. Empty keeps everything",
+        _retention,
+    ),
+    Setting(
+        "statement_timeout_s",
+        ("TICKERPLANT_STATEMENT_TIMEOUT_SECONDS",),
+        "300",
+        "PostgreSQL: a query that takes longer ends with an error, in seconds; 0 is no limit",
+        _seconds,
+    ),
     Setting("log_level", ("LOG_LEVEL",), "info", "debug, info, warning or error", _level),
 )
 
@@ -174,6 +207,8 @@ class Settings:
     segment_bytes: int
     segment_age_s: float
     keep_versions_days: float
+    retention: Retention
+    statement_timeout_s: float
     log_level: str
 
     @property

@@ -58,7 +58,9 @@ def store_options() -> StoreOptions:
     from tickerplant.stores.options import StoreOptions
 
     found = settings()
-    return StoreOptions(timedelta(days=found.keep_versions_days), found.schema)
+    return StoreOptions(
+        timedelta(days=found.keep_versions_days), found.schema, found.statement_timeout_s, found.retention
+    )
 
 
 def print_json(value: Any) -> None:

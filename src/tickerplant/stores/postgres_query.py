@@ -172,7 +172,10 @@ def _as_usage() -> Iterator[None]:
     try:
         yield
     except errors.QueryCanceled as error:
-        raise UsageError(f"query: expected to end in time, was {text(error)}; do narrow it") from None
+        raise UsageError(
+            f"query: expected to end in time, was {text(error)}; "
+            "do narrow it, or raise TICKERPLANT_STATEMENT_TIMEOUT_SECONDS"
+        ) from None
     except errors.UndefinedTable as error:
         raise UsageError(f"query: expected valid SQL, was {text(error)} (is `tickerplant init` done?)") from None
     except (psycopg.ProgrammingError, psycopg.DataError, psycopg.NotSupportedError, psycopg.InternalError) as error:
