@@ -217,7 +217,7 @@ def _bytes_per_quote(url: str, options: StoreOptions, folder: Path) -> float:
     store = PostgresStore(url, options)
     load(open_log(str(folder / "one")), store, vendor)
     list(store.maintain(date(2100, 1, 1)))
-    kind = store.layout_kind()
+    kind = store.housing().layout
     size = "hypertable_size('quotes')" if kind != "partitions" else "sum(pg_total_relation_size(inhrelid))"
     source = "" if kind != "partitions" else " from pg_inherits where inhparent = 'quotes'::regclass"
     with store.connect() as link:

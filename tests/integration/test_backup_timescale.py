@@ -115,7 +115,7 @@ def test_partitions_beside_the_extension_need_only_their_schema(databases: tuple
     with closing(open_store(databases[0], options=OPTIONS)) as store:
         assert isinstance(store, PostgresStore)
         store.init()
-        if store.layout_kind() != "partitions":
+        if store.housing().layout != "partitions":
             pytest.skip("this version makes hypertables where the extension is")
         store.write("p", Position(0), Position(9), [rows(QUOTES, {"symbol": "A"})], Counters(1, 1, 0, 0))
         done = backup(open_log(str(tmp_path / "log")), store, tmp_path / "backups")
