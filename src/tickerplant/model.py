@@ -368,6 +368,8 @@ class Store(Protocol):
     """Where rows live. One loader a partition; readers are never blocked."""
 
     url: str
+    batch_messages: int
+    """How many messages one `write` had best hold."""
 
     def progress(self, partition: str) -> Progress:
         """Where to resume; position 0 for a partition never loaded."""

@@ -94,7 +94,8 @@ def test_partitions_of_the_next_weekdays_are_there_before_their_rows(place: Plac
     with place.link() as link:
         for name in sorted(expected):
             link.execute(f"drop table {name}".encode())
-    with closing(place.store()) as store, store.loading("p"):
+    with closing(place.store()) as store:
+        write(store, 0)
         assert expected <= {name for (name,) in place.select(found)}
         assert store.sessions(QUOTES) == []
 

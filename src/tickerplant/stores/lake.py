@@ -32,6 +32,7 @@ class LakeStore:
     """`model.Store` on a folder. A table is made when it gets its first rows."""
 
     dialect = "duckdb"
+    batch_messages = 500_000
 
     def __init__(
         self,

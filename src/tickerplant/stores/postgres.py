@@ -46,6 +46,8 @@ class PostgresStore:
     """`model.Store` on a PostgreSQL schema. Rows and position are committed together, so there are never cuts."""
 
     dialect = "postgres"
+    batch_messages = 100_000
+    """Small enough that decoding one, sending the one before and the server's work on it go on side by side."""
 
     def __init__(self, url: str, options: StoreOptions, *, read_only: bool = False) -> None:
         self._server: EmbeddedServer | None = None
@@ -54,7 +56,7 @@ class PostgresStore:
         if url.startswith(EMBEDDED):
             self._info, self.url = self._embed(url), url
         self.options, self._read_only = options, read_only
-        self._reader = Reader(self._info, self.url, options.schema, options.statement_timeout_s)
+        self._reader = Reader(self._info, self.url, options.schema, options.statement_timeout_s, self._wake)
         self._writer: Link | None = None
         self._layout: Layout | None = None
         self._leases: dict[str, AdvisoryLease] = {}
@@ -68,10 +70,14 @@ class PostgresStore:
         self._server = EmbeddedServer(Path(url.removeprefix(EMBEDDED)).expanduser())
         return self._server.url
 
-    def connect(self) -> Link:
-        """A new connection for writing. Raises Retryable when the server is away."""
+    def _wake(self) -> None:
+        """Start the embedded server again after it died."""
         if self._server is not None and not self._server.is_running():
             self._server.start()
+
+    def connect(self) -> Link:
+        """A new connection for writing. Raises Retryable when the server is away."""
+        self._wake()
         return connect(self._info, self.url, [("search_path", f"{quoted(self.options.schema)}, public")])
 
     def init(self) -> list[Step]:
@@ -182,6 +188,7 @@ class PostgresStore:
         try:
             self._layout = layout_for(link, layout_of(link, self.options.schema))
             require(link, self.options.schema, self._layout)
+            self._layout.ahead(link, _today())
             for lease in self._leases.values():
                 lease.renew()
         except BaseException:
@@ -193,9 +200,6 @@ class PostgresStore:
     def loading(self, partition: str, wait_s: float | None = None) -> AdvisoryLease:
         """Own the loading of a partition; waits for the present owner, at most `wait_s` (then Busy)."""
         self._writable("load")
-        with self._lock, named(self.url):
-            link = self._ready()
-            self._layout_now().ahead(link, _today())
         lease = AdvisoryLease(self, partition, f"loading {partition} into {self.url}", wait_s)
         return lease
 
