@@ -188,6 +188,7 @@ class PostgresStore:
         try:
             self._layout = layout_for(link, layout_of(link, self.options.schema))
             require(link, self.options.schema, self._layout)
+            self._layout.ahead(link, _today())
             for lease in self._leases.values():
                 lease.renew()
         except BaseException:
@@ -199,9 +200,6 @@ class PostgresStore:
     def loading(self, partition: str, wait_s: float | None = None) -> AdvisoryLease:
         """Own the loading of a partition; waits for the present owner, at most `wait_s` (then Busy)."""
         self._writable("load")
-        with self._lock, named(self.url):
-            link = self._ready()
-            self._layout_now().ahead(link, _today())
         lease = AdvisoryLease(self, partition, f"loading {partition} into {self.url}", wait_s)
         return lease
 

@@ -46,15 +46,21 @@ def offer(link: Link) -> None:
     """Create the extension when nothing is in the way; says in the log what the choice is, and why."""
     reason = obstacle(link)
     if reason is None:
-        try:
-            link.execute(CREATE)
-            reason = obstacle(link)
-        except psycopg.errors.Error as error:
-            reason = text(error)
+        reason = _create(link)
     if reason is None:
         log.info("layout", kind="hypertables")
     else:
         log.info("layout", kind="partitions", timescaledb=reason)
+
+
+def _create(link: Link) -> str | None:
+    """Create the extension; why that failed. Another process may do so at the same moment: then one of them fails."""
+    try:
+        link.execute(CREATE)
+    except psycopg.errors.Error as error:
+        if not link.execute(_SCHEMA).fetchone():
+            return text(error)
+    return obstacle(link)
 
 
 def extension_schema(link: Link) -> str:
