@@ -13,6 +13,7 @@ from tickerplant.errors import Fatal, UsageError
 from tickerplant.schema import POSTGRES_TYPES, Column, Table, quoted
 from tickerplant.stores.postgres_layout import Layout
 from tickerplant.stores.postgres_link import Link, lock_key, named, raw
+from tickerplant.stores.postgres_views import present_views
 from tickerplant.tables import TABLES
 
 SESSION = "session"
@@ -85,6 +86,7 @@ def steps(layout: Layout) -> list[Step]:
         Step(1, "tables", tables),
         Step(2, "latest and known-at views", views),
         Step(3, "what maintain has done", (_MAINTAINED,)),
+        Step(4, "corrected trades, bars by revision", present_views()),
     ]
 
 
