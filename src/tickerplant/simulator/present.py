@@ -19,8 +19,8 @@ _CHANGED |= {"conditions": "corrected_conditions"}
 def present(trades: Iterable[Row], corrections: Iterable[Row]) -> list[dict[str, Any]]:
     """Trades in their present state, cancelled ones left out, in order of arrival.
 
-    Rows are those of TRADES and TRADE_CORRECTIONS; `session` and the envelope may be left out. Trades change `trade_id`,
-    price, size and conditions only; what the last correction leaves null stays as printed.
+    Rows are those of TRADES and TRADE_CORRECTIONS; `session` and the envelope may be left out. Only id, price, size and
+    conditions of a trade change; what its last correction leaves null stays as printed.
     """
     by_scope = defaultdict(list)
     for row in _distinct(corrections):

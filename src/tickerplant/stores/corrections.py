@@ -32,6 +32,8 @@ _ADDED = {
 }
 """Columns of `trades_latest` beyond those of `trades`; null for a trade that was never corrected."""
 
+STATE_COLUMNS = tuple(_ADDED)
+
 _OUTCOMES: dict[str, Callable[[str], str]] = {
     "duckdb": corrections_duckdb.outcomes,
     "postgres": corrections_postgres.outcomes,

@@ -1,4 +1,4 @@
-"""Chains of corrections in DuckDB's SQL, followed in lists: DuckDB passes filters through these, not through recursion."""
+"""Chains of corrections in DuckDB, followed in lists: filters pass through these, through a recursion they do not."""
 
 from __future__ import annotations
 
