@@ -5,7 +5,10 @@ from __future__ import annotations
 from contextlib import closing
 from pathlib import Path
 
-from tests.support.postgres import fresh_schema, server
+import pytest
+
+from tests.contract.test_store_contract import TIMESCALE
+from tests.support.postgres import fresh_schema, server, timescale_url
 from tests.unit.test_query_api import FOUND
 from tickerplant.model import Counters, Position
 from tickerplant.query import Plant
@@ -28,9 +31,11 @@ def answers(store: AnyStore) -> list[object]:
     return [*tables, plant.fingerprints("quotes"), plant.sessions()]
 
 
-def test_answers_are_equal(tmp_path: Path) -> None:
-    with fresh_schema() as options, closing(open_store(str(tmp_path / "lake"))) as lake:
+@pytest.mark.parametrize("kind", ["postgres", TIMESCALE])
+def test_answers_are_equal(tmp_path: Path, kind: str) -> None:
+    url = timescale_url() if kind == "timescale" else None
+    with fresh_schema(url=url) as options, closing(open_store(str(tmp_path / "lake"))) as lake:
         ours = answers(lake)
-        with closing(open_store(server().url, options=options)) as postgres:
+        with closing(open_store(url or server().url, options=options)) as postgres:
             theirs = answers(postgres)
     assert ours == theirs

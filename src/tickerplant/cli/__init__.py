@@ -32,6 +32,8 @@ COMMANDS = (
     "simulate",
     "log",
     "maintain",
+    "backup",
+    "restore",
     "bench",
 )
 

@@ -25,6 +25,9 @@ def command(
     rate: Annotated[
         float | None, typer.Option(help="Quotes and trades a second of market time in the day's mean; 3 a symbol.")
     ] = None,
+    corrected: Annotated[
+        float, typer.Option(help="Share of the trades that are corrected or cancelled later.", min=0, max=1)
+    ] = 1 / 5000,
     log: Annotated[Path | None, typer.Option(help="Replay the frames of this log instead.")] = None,
     partition: Annotated[str | None, typer.Option(help="Partition of the log, when it has several.")] = None,
     source: Annotated[
@@ -97,7 +100,7 @@ def command(
         rest=wanted if rest or rest_only else None,
         is_rest_only=rest_only,
     )
-    chosen = _source(log, partition, source, path, (seed, symbols, minutes, session.date(), rate))
+    chosen = _source(log, partition, source, path, (seed, symbols, minutes, session.date(), rate, corrected))
     if options.rest is not None and log is None and source is None:
         chosen = _with_past(chosen, seed, symbols, session.date(), days)
     _serve(chosen, options)
@@ -133,10 +136,10 @@ def _with_past(source: Any, seed: int, symbols: int, session: date, days: int) -
     return replace(source, history=past(Past(seed, symbols, start, session)))
 
 
-def _seeded(seed: int, symbols: int, minutes: int, session: date, rate: float | None) -> Any:
+def _seeded(seed: int, symbols: int, minutes: int, session: date, rate: float | None, corrected: float) -> Any:
     from tickerplant.simulator.market import Market, seeded
 
-    return seeded(Market(seed, symbols, minutes, session, rate))
+    return seeded(Market(seed, symbols, minutes, session, rate, corrected))
 
 
 def _serve(source: Any, options: Any) -> None:
