@@ -221,12 +221,15 @@ class _Loading:
     committer: ThreadPoolExecutor
     patience: Patience
     loaders: dict[str, _PartitionLoader] = field(default_factory=dict)
+    done: dict[str, _PartitionLoader] = field(default_factory=dict)
+    held: dict[str, ExitStack] = field(default_factory=dict)
     waiting: set[str] = field(default_factory=set)
 
     def adopt(self, wanted: Sequence[str] | None) -> None:
         """Take over partitions that are new and have no other loader; the others stay in `waiting`."""
         for partition in self.log.partitions():
-            if partition not in self.loaders and (wanted is None or partition in wanted) and self._owns(partition):
+            is_known = partition in self.loaders or partition in self.done
+            if not is_known and (wanted is None or partition in wanted) and self._owns(partition):
                 vendor = self.vendor_of(feed_of(partition)[0])
                 self.loaders[partition] = _PartitionLoader(
                     partition, self.log, self.store, vendor, self.options, self.committer, self.patience
@@ -235,7 +238,9 @@ class _Loading:
 
     def _owns(self, partition: str) -> bool:
         try:
-            self.patience.call(lambda: self.leases.enter_context(self.store.loading(partition, wait_s=0)))
+            held = self.leases.enter_context(ExitStack())
+            self.patience.call(lambda: held.enter_context(self.store.loading(partition, wait_s=0)))
+            self.held[partition] = held
         except Busy as busy:
             if partition not in self.waiting:
                 log_lines.info("waiting for the present loader to end", partition=partition, problem=str(busy))
@@ -244,8 +249,19 @@ class _Loading:
         self.waiting.discard(partition)
         return True
 
+    def release(self) -> None:
+        """Give up the partitions that are loaded: whoever holds what we wait for may be waiting for them."""
+        for partition, loader in self.loaders.items():
+            loader.finish()
+            self.held.pop(partition).close()
+        self.done |= self.loaders
+        self.loaders.clear()
+
+    def everything(self) -> list[_PartitionLoader]:
+        return [*self.done.values(), *self.loaders.values()]
+
     def states(self) -> tuple[PartitionState, ...]:
-        return tuple(loader.state for loader in self.loaders.values())
+        return tuple(loader.state for loader in self.everything())
 
 
 def _pump(loading: _Loading, wanted: Sequence[str] | None, stop: Event, report: Callable[..., None]) -> None:
@@ -266,6 +282,8 @@ def _pump(loading: _Loading, wanted: Sequence[str] | None, stop: Event, report: 
             continue
         if stopping or not (loading.options.follow or loading.waiting):
             return
+        if loading.waiting and not loading.options.follow:
+            loading.release()
         stop.wait(_WAITING_S if loading.waiting else loading.options.idle_s)
 
 
@@ -310,6 +328,6 @@ def load(
             for loader in loading.loaders.values():
                 loader.finish()
         report(loading.states())
-    gained = sum((loader.gained for loader in loading.loaders.values()), Counters())
+    gained = sum((loader.gained for loader in loading.everything()), Counters())
     states = loading.states()
     return LoadSummary(gained, sum(s.commits for s in states), time.monotonic() - began, states)
