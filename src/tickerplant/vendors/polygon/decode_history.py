@@ -32,7 +32,7 @@ HISTORY = 2
 """`bars.revision` of a bar out of history."""
 
 Number: TypeAlias = float | None
-Codes: TypeAlias = list[int] | list[str] | str | int | None
+Codes: TypeAlias = list[int | str] | str | int | None
 Name: TypeAlias = str | int | None
 Readout: TypeAlias = tuple[list[Found], list[Bad]]
 

@@ -138,6 +138,8 @@ def _lines(lines: Any, what: str) -> Iterable[list[str]]:
 def _csv_rows(lines: Iterable[list[str]], header: list[str], kind: type[T], what: str, bad: list[Bad]) -> list[T]:
     made: list[T] = []
     for place, cells in enumerate(lines):
+        if not cells:
+            continue
         try:
             if len(cells) != len(header):
                 raise ValueError(f"expected {len(header)} cells, was {len(cells)}")
