@@ -22,6 +22,7 @@ ORDER = (
     "session",
     "bytes",
     "latency",
+    "fetch",
     "memory",
 )
 

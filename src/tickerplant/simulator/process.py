@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,6 +24,8 @@ class Running:
     pid: int
     oracle_path: Path | None
     process: subprocess.Popen[bytes]
+    rest: Mapping[str, str] = field(default_factory=dict)
+    """Base URLs of the REST sides, by vendor."""
 
     def wait(self, timeout_s: float = 60.0) -> int:
         """Wait until it ends by itself (source played, clients gone) and return its exit code."""
@@ -56,7 +58,7 @@ def running(
         if not line:
             raise Fatal(f"simulator: expected its address on stdout, was exit code {process.wait()}; see its log lines")
         said = msgspec.json.decode(line)
-        yield Running(said["ws"], said["port"], said["pid"], oracle, process)
+        yield Running(said["ws"], said["port"], said["pid"], oracle, process, said.get("rest", {}))
     finally:
         _end(process)
 
