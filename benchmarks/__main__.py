@@ -14,6 +14,7 @@ ORDER = (
     "decode",
     "pipeline",
     "usual",
+    "postgres",
     "capture",
     "wire",
     "simulator",

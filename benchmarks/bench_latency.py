@@ -9,40 +9,57 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
-from tests.support.plant import query, simulator, stop, tickerplant
+from tests.support.plant import simulator, stop, tickerplant
 from tickerplant.stores import open_store
 
 SECONDS = float(os.environ.get("BENCH_SECONDS", "60"))
 RATE = int(os.environ.get("BENCH_RATE", "5000"))
-_NEWEST = "select epoch_us(max(received_at)) as us from quotes"
 
 
-def _polls(store_url: Path, seconds: float) -> list[tuple[int, int]]:
+def _micros(column: pa.ChunkedArray) -> np.ndarray:
+    """Times as microseconds; null (no rows yet) as 0."""
+    return column.cast(pa.int64()).fill_null(0).to_numpy()
+
+
+def _polls(store_url: str, seconds: float) -> list[tuple[int, int]]:
     """`(time of the answer, newest receipt it shows)` in microseconds, a question each 50 ms."""
-    store, polls, end = open_store(str(store_url), read_only=True), [], time.monotonic() + seconds
+    store, polls, end = open_store(store_url, read_only=True), [], time.monotonic() + seconds
     while time.monotonic() < end:
-        newest = store.query(_NEWEST).to_pylist()[0]["us"]
-        polls.append((time.time_ns() // 1000, newest or 0))
+        newest = store.query("select max(received_at) as at from quotes").column("at")
+        polls.append((time.time_ns() // 1000, int(_micros(newest)[0])))
         time.sleep(0.05)
     store.close()
     return polls
 
 
+def _receipts(store_url: str) -> np.ndarray:
+    store = open_store(store_url, read_only=True)
+    found = store.query("select received_at from quotes").column("received_at")
+    store.close()
+    return _micros(found)
+
+
 def run() -> dict[str, float]:
-    """Percentiles in seconds over every quote received."""
+    """Percentiles in seconds over every quote received, with a lake."""
+    with tempfile.TemporaryDirectory() as folder:
+        return receipt_to_visible(f"{folder}/lake")
+
+
+def receipt_to_visible(store_url: str) -> dict[str, float]:
+    """Percentiles in seconds over every quote received, on any store, which must have its tables."""
     market = ("--seed", "5", "--symbols", "2000", "--minutes", "390", "--speed", "1", "--rate", str(RATE))
     with tempfile.TemporaryDirectory() as name, simulator(*market) as (url, _):
         folder = Path(name)
         capture = tickerplant(
             "capture", "--url", url, "--symbols", "*", "--log", folder / "log", stderr=subprocess.DEVNULL
         )
-        loader = tickerplant("load", "--log", folder / "log", "--store", folder / "lake", "--follow")
-        polls = _polls(folder / "lake", SECONDS)
+        loader = tickerplant("load", "--log", folder / "log", "--store", store_url, "--follow")
+        polls = _polls(store_url, SECONDS)
         stop(capture)
         stop(loader)
-        rows = query(folder / "lake", "select epoch_us(received_at) as us from quotes")
-    received = np.sort(np.array([r["us"] for r in rows]))
+    received = np.sort(_receipts(store_url))
     answered, newest = (np.array(column) for column in zip(*polls, strict=True))
     first = np.searchsorted(np.maximum.accumulate(newest), received)
     seen = first < len(answered)

@@ -44,9 +44,9 @@ def quote_frames(count: int, per_frame: int = 20, seed: int = 1) -> Iterator[byt
         yield ("[" + ",".join(quotes) + "]").encode()
 
 
-def write_log(folder: Path, count: int, per_frame: int = 20) -> None:
-    """A log of `count` quotes in the partition `alpaca.sip`."""
-    with open_log(str(folder)).writer("alpaca.sip") as writer:
+def write_log(folder: Path, count: int, per_frame: int = 20, partition: str = "alpaca.sip") -> None:
+    """A log of `count` quotes in one partition."""
+    with open_log(str(folder)).writer(partition) as writer:
         at = 1_763_649_000_000_000_000
         for i, frame in enumerate(quote_frames(count, per_frame)):
             writer.append(Kind.DATA, at + i * 50_000, frame)

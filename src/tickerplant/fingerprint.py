@@ -7,7 +7,7 @@ not matter, and a row that is there twice counts twice. The hash does not change
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 
 import numpy as np
@@ -67,6 +67,11 @@ def row_hashes(table: Table, rows: pa.RecordBatch) -> Hashes:
     return h
 
 
+def every_column(table: Table) -> Table:
+    """The table with its envelope counted as content, so that a fingerprint covers all there is."""
+    return replace(table, columns=tuple(replace(c, envelope=False) for c in table.columns))
+
+
 @dataclass(frozen=True)
 class Fingerprint:
     """Count and checksum of a set of rows. The empty set is zero; disjoint sets add."""
@@ -76,6 +81,12 @@ class Fingerprint:
 
     def __add__(self, other: Fingerprint) -> Fingerprint:
         return Fingerprint(self.count + other.count, (self.checksum + other.checksum) & _MASK)
+
+    @classmethod
+    def of_hashes(cls, hashes: Hashes) -> Fingerprint:
+        """The fingerprint of the rows whose hashes these are."""
+        with np.errstate(over="ignore"):
+            return cls(len(hashes), int(hashes.sum(dtype=np.uint64)))
 
     def as_json(self) -> dict[str, int | str]:
         """`{"count": n, "checksum": "16 hex digits"}`."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from types import TracebackType
-from typing import Any, NamedTuple, NewType, Protocol, Self, TypeAlias
+from typing import Any, Literal, NamedTuple, NewType, Protocol, Self, TypeAlias
 
 import msgspec
 import pyarrow as pa
@@ -324,8 +324,27 @@ Lease: TypeAlias = AbstractContextManager[object]
 
 
 @dataclass(frozen=True)
+class Retention:
+    """For how many days rows stay, by table; `*` is each table not named. Without any, all rows stay for ever."""
+
+    days: tuple[tuple[str, int], ...] = ()
+
+    def oldest(self, table: str, current: date) -> date | None:
+        """The first session of a table that stays while `current` is the running one; None keeps all."""
+        found = dict(self.days)
+        days = found.get(table, found.get("*"))
+        return None if days is None else current - timedelta(days=days)
+
+    def __str__(self) -> str:
+        return ",".join(str(days) if name == "*" else f"{name}={days}" for name, days in self.days)
+
+
+@dataclass(frozen=True)
 class Maintained:
-    """What `maintain` did to one table and session. Count and checksum were equal before and after."""
+    """What `maintain` did to one table and session; no row changed, unless `action` is `dropped` (`rows` of them).
+
+    With TimescaleDB `session` is the UTC day of the chunk, which holds that session but for its last hours.
+    """
 
     table: str
     session: date
@@ -334,12 +353,23 @@ class Maintained:
     files_after: int
     bytes_before: int
     bytes_after: int
+    action: Literal["sorted", "vacuumed", "compressed", "dropped"] = "sorted"
+
+
+@dataclass(frozen=True)
+class Housing:
+    """What a store is: `layout` is `lake`, `partitions` or `hypertables`; `version` that of the server."""
+
+    layout: Literal["lake", "partitions", "hypertables"]
+    version: str = ""
 
 
 class Store(Protocol):
     """Where rows live. One loader a partition; readers are never blocked."""
 
     url: str
+    batch_messages: int
+    """How many messages one `write` had best hold."""
 
     def progress(self, partition: str) -> Progress:
         """Where to resume; position 0 for a partition never loaded."""
@@ -362,7 +392,7 @@ class Store(Protocol):
     def maintain(self, before: date, keep: timedelta) -> Iterator[Maintained]:
         """Rewrite finished sessions (days before `before`) for reading; drop replaced files older than `keep`.
 
-        Idempotent; yields what was done, one item a table and session.
+        Sessions past the store's retention are dropped. Idempotent; yields what was done, one item a table and session.
         """
         ...
 

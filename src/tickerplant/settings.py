@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tickerplant import postgres_url
 from tickerplant.errors import UsageError
-from tickerplant.model import Secret
+from tickerplant.model import Retention, Secret
 
 
 @dataclass(frozen=True)
@@ -45,19 +46,70 @@ def _count(text: str) -> int:
     return value
 
 
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 2_000_000:
+        raise ValueError("expected seconds up to 2000000, or 0 for no limit")
+    return value
+
+
+def _retention(text: str) -> Retention:
+    """`90`, or by table `quotes=30,trades=90`, or both; empty keeps everything."""
+    found: dict[str, int] = {}
+    for word in names(text):
+        table, _, days = word.rpartition("=")
+        if not days.strip().isdecimal() or not 1 <= int(days) <= 100_000 or (table.strip() or "*") in found:
+            raise ValueError("expected days such as 90, or by table such as quotes=30,trades=90, each table once")
+        found[table.strip() or "*"] = int(days)
+    return Retention(tuple(found.items()))
+
+
+def _count_if_any(text: str) -> int | None:
+    return _count(text) if text else None
+
+
 def _level(text: str) -> str:
     if text.lower() not in ("debug", "info", "warning", "error"):
         raise ValueError("expected debug, info, warning or error")
     return text.lower()
 
 
+def _port(text: str) -> str:
+    if text and not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
+        raise ValueError("expected a port from 1 to 65535")
+    return text
+
+
+STORE_VARIABLES = ("TICKERPLANT_STORE", "TIMESCALE_LIVE_CONN_STRING", *postgres_url.PIECES.values())
+"""Every variable that has a say in which store is meant."""
+
+_LAKE = "<data>/lake"
 SETTINGS = (
     Setting("log", ("TICKERPLANT_LOG",), "<data>/log", "Where raw records are kept: a folder"),
     Setting(
-        "store",
+        "store_url",
         ("TICKERPLANT_STORE",),
-        "<data>/lake",
+        _LAKE,
         "Where rows are kept: a folder (a lake of Delta tables), postgresql://..., or postgresql+embedded:///folder",
+        Secret,
+    ),
+    Setting(
+        "timescale",
+        ("TIMESCALE_LIVE_CONN_STRING",),
+        "",
+        "Instead of TICKERPLANT_STORE: a PostgreSQL URL (also SQLAlchemy's) or `host=... dbname=...`; never printed",
+        Secret,
+    ),
+    Setting("postgres_host", ("POSTGRES_HOST",), "", "Instead of TICKERPLANT_STORE: the PostgreSQL server"),
+    Setting("postgres_port", ("POSTGRES_PORT",), "", "Its port, 5432 when not set", _port),
+    Setting("postgres_db", ("POSTGRES_DB",), "", "Its database, as libpq decides (the user's name) when not set"),
+    Setting("postgres_user", ("POSTGRES_USER",), "", "Its user, as libpq decides (yours) when not set"),
+    Setting(
+        "postgres_password",
+        ("POSTGRES_PASSWORD",),
+        "",
+        "Its password, plain, not percent-encoded; also beside a URL without one; never printed",
+        Secret,
     ),
     Setting("schema", ("TICKERPLANT_SCHEMA",), "tickerplant", "PostgreSQL: the schema that holds our tables"),
     Setting("data", ("TICKERPLANT_DATA", "LOCAL_OUTPUT_PATH"), "./data", "Folder that holds log and lake by default"),
@@ -77,7 +129,13 @@ SETTINGS = (
         "Channels to capture: quotes, trades, bars, updated_bars, daily_bars, statuses, lulds, imbalances",
         names,
     ),
-    Setting("batch_size", ("BATCH_SIZE",), "500000", "Load: commit after this many messages", _count),
+    Setting(
+        "batch_size",
+        ("BATCH_SIZE",),
+        "",
+        "Load: commit after this many messages; when not set what suits the store (lake 500000, PostgreSQL 100000)",
+        _count_if_any,
+    ),
     Setting(
         "batch_timeout_s", ("BATCH_TIMEOUT_SECONDS",), "1", "Load: commit at least this often, in seconds", _positive
     ),
@@ -105,6 +163,21 @@ SETTINGS = (
         "Lake: days for which replaced files stay, so that `as_of` works",
         _positive,
     ),
+    Setting(
+        "retention",
+        ("DATA_RETENTION_DAYS",),
+        "",
+        "`maintain` drops sessions more than so many days before the current one: `90`, or by table "
+        "`quotes=30,trades=90`. Empty keeps everything",
+        _retention,
+    ),
+    Setting(
+        "statement_timeout_s",
+        ("TICKERPLANT_STATEMENT_TIMEOUT_SECONDS",),
+        "300",
+        "PostgreSQL: a query that takes longer ends with an error, in seconds; 0 is no limit",
+        _seconds,
+    ),
     Setting("log_level", ("LOG_LEVEL",), "info", "debug, info, warning or error", _level),
 )
 
@@ -114,7 +187,13 @@ class Settings:
     """All settings. Fields are described in SETTINGS."""
 
     log: str
-    store: str
+    store_url: Secret
+    timescale: Secret
+    postgres_host: str
+    postgres_port: str
+    postgres_db: str
+    postgres_user: str
+    postgres_password: Secret
     schema: str
     data: str
     alpaca_key: str
@@ -122,13 +201,29 @@ class Settings:
     alpaca_url: str
     symbols: tuple[str, ...]
     channels: tuple[str, ...]
-    batch_size: int
+    batch_size: int | None
     batch_timeout_s: float
     sync_interval_s: float
     segment_bytes: int
     segment_age_s: float
     keep_versions_days: float
+    retention: Retention
+    statement_timeout_s: float
     log_level: str
+
+    @property
+    def store(self) -> str:
+        """The store: a folder or a URL, which may hold a password. Raises UsageError when settings disagree."""
+        given = self.store_url.reveal()
+        pieces = {
+            "host": self.postgres_host,
+            "port": self.postgres_port,
+            "dbname": self.postgres_db,
+            "user": self.postgres_user,
+            "password": self.postgres_password.reveal(),
+        }
+        found = postgres_url.chosen("" if given == _LAKE else given, self.timescale.reveal(), pieces)
+        return found or _LAKE.replace("<data>", self.data.rstrip("/"))
 
 
 def _value(setting: Setting, env: Mapping[str, str]) -> Any:
@@ -148,8 +243,7 @@ def read_settings(env: Mapping[str, str] | None = None, dotenv: Path | None = Pa
     found = {k: v for k, v in dotenv_values(dotenv).items() if v is not None} if dotenv and dotenv.is_file() else {}
     merged = {**found, **(os.environ if env is None else env)}
     values = {s.name: _value(s, merged) for s in SETTINGS}
-    for name in ("log", "store"):
-        values[name] = values[name].replace("<data>", values["data"].rstrip("/"))
+    values["log"] = values["log"].replace("<data>", values["data"].rstrip("/"))
     return Settings(**values)
 
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.postgres import fresh_schema, server
+from tests.contract.test_store_contract import TIMESCALE
+from tests.support.postgres import fresh_schema, server, timescale_url
 from tests.support.rows import rows
 from tests.unit.test_query_api import FOUND, at, quote
 from tickerplant.errors import UsageError
@@ -64,15 +65,16 @@ CORRECTED = [
 ]
 
 
-@pytest.fixture(scope="module", params=["lake", "postgres"])
+@pytest.fixture(scope="module", params=["lake", "postgres", TIMESCALE])
 def plant(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
     """A plant with trades that are corrected, cancelled, twice there, and early and unmatched corrections."""
     if request.param == "lake":
         with closing(open_store(str(tmp_path_factory.mktemp("lake")))) as lake:
             yield Plant(filled(lake, CORRECTED))
-    else:
-        with fresh_schema() as options, closing(open_store(server().url, options=options)) as postgres:
-            yield Plant(filled(postgres, CORRECTED))
+        return
+    url = timescale_url() if request.param == "timescale" else None
+    with fresh_schema(url=url) as options, closing(open_store(url or server().url, options=options)) as postgres:
+        yield Plant(filled(postgres, CORRECTED))
 
 
 def filled(store: AnyStore, found: list[Batch]) -> AnyStore:
@@ -108,10 +110,12 @@ def answers(store: AnyStore) -> list[object]:
     return [*tables, plant.fingerprints("quotes"), plant.sessions()]
 
 
-def test_answers_are_equal(tmp_path: Path) -> None:
-    with fresh_schema() as options, closing(open_store(str(tmp_path / "lake"))) as lake:
+@pytest.mark.parametrize("kind", ["postgres", TIMESCALE])
+def test_answers_are_equal(tmp_path: Path, kind: str) -> None:
+    url = timescale_url() if kind == "timescale" else None
+    with fresh_schema(url=url) as options, closing(open_store(str(tmp_path / "lake"))) as lake:
         ours = answers(lake)
-        with closing(open_store(server().url, options=options)) as postgres:
+        with closing(open_store(url or server().url, options=options)) as postgres:
             theirs = answers(postgres)
     for number, (mine, other) in enumerate(zip(ours, theirs, strict=True)):
         assert mine == other, number

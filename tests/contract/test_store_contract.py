@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.postgres import fresh_schema, server
+from tests.support.postgres import fresh_schema, server, timescale_url
 from tests.support.rows import NINE_THIRTY, batches, rows
 from tickerplant.errors import Busy, UsageError
 from tickerplant.fingerprint import Tally
@@ -39,12 +39,22 @@ def _postgres() -> Iterator[Opener]:
         yield lambda: open_store(server().url, options=options)
 
 
-KINDS = {"lake": _lake, "postgres": _postgres}
+@contextmanager
+def _timescale() -> Iterator[Opener]:
+    url = timescale_url()
+    assert url
+    with fresh_schema(url=url) as options:
+        yield lambda: open_store(url, options=options)
+
+
+KINDS = {"lake": _lake, "postgres": _postgres, "timescale": _timescale}
+NO_TIMESCALE = pytest.mark.skipif(not timescale_url(), reason="TICKERPLANT_TEST_TIMESCALE_URL names no server")
+TIMESCALE = pytest.param("timescale", marks=NO_TIMESCALE)
 on_lake = pytest.mark.parametrize("opener", ["lake"], indirect=True)
-on_postgres = pytest.mark.parametrize("opener", ["postgres"], indirect=True)
+on_postgres = pytest.mark.parametrize("opener", ["postgres", TIMESCALE], indirect=True)
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=["lake", "postgres", TIMESCALE])
 def opener(request: pytest.FixtureRequest) -> Iterator[Opener]:
     with KINDS[request.param]() as opened:
         yield opened
@@ -366,14 +376,14 @@ def test_maintain_leaves_running_sessions_alone(store: Store) -> None:
     assert len(list(store.maintain(date(2013, 10, 8), timedelta(days=7)))) == 1
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["lake", "postgres", TIMESCALE])
 @pytest.mark.parametrize("table", VENDOR_TABLES, ids=lambda t: t.name)
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_rows_come_out_as_they_went_in(kind: str, table: Any, data: st.DataObject) -> None:
     batch = data.draw(batches(table))
     expected = contents([batch.rows])
-    if kind == "postgres":
+    if kind != "lake":
         expected = Counter({row.replace("\\x00", "\u2400"): n for row, n in expected.items()})
     with KINDS[kind]() as opened, closing(opened()) as store:
         write(store, 0, 10, batch)

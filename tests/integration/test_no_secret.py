@@ -42,11 +42,12 @@ def _family(pid: int) -> Iterator[int]:
             yield from _family(int(child))
 
 
-def _command_lines(*pids: int) -> bytes:
+def command_lines(*pids: int) -> bytes:
+    """The command lines of processes and all that come from them."""
     return b"\n".join(Path(f"/proc/{p}/cmdline").read_bytes() for pid in pids for p in _family(pid))
 
 
-def _contents(folder: Path) -> Iterator[tuple[str, bytes]]:
+def contents(folder: Path) -> Iterator[tuple[str, bytes]]:
     """Every file, compressed ones also uncompressed."""
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         data = path.read_bytes()
@@ -84,9 +85,9 @@ def _plant(url: str, folder: Path, **environment: str) -> subprocess.Popen[bytes
 def test_the_scan_finds_what_it_looks_for(tmp_path: Path) -> None:
     (tmp_path / "a.zst").write_bytes(zstandard.compress(b"x" * 100 + SECRET.encode()))
     (tmp_path / "b").write_bytes(base64.b64encode(f'{{"secret":"{SECRET}"}}'.encode()))
-    found = _where(SECRET, dict(_contents(tmp_path)))
+    found = _where(SECRET, dict(contents(tmp_path)))
     assert {f"{tmp_path}/a.zst, uncompressed", f"{tmp_path}/b"} <= set(found)
-    assert _where(WRONG, dict(_contents(tmp_path))) == []
+    assert _where(WRONG, dict(contents(tmp_path))) == []
 
 
 @pytest.mark.usefixtures("keys")
@@ -100,7 +101,7 @@ def test_a_whole_run_leaves_no_secret_anywhere(tmp_path: Path) -> None:
         plant = _plant(url, tmp_path)
         try:
             wait_for(lambda: list((tmp_path / "lake").glob("quotes/**/*.parquet")) or _is_complete(oracle), 60)
-            lines = _command_lines(plant.pid, market.pid)
+            lines = command_lines(plant.pid, market.pid)
             wait_for(lambda: _is_complete(oracle), 60, "the end of the market")
             plant.send_signal(signal.SIGTERM)
             assert plant.wait(60) == 0, (tmp_path / "stderr").read_text()
@@ -109,7 +110,7 @@ def test_a_whole_run_leaves_no_secret_anywhere(tmp_path: Path) -> None:
             plant.wait()
 
     assert lines.count(b"tickerplant") >= 3
-    places = {"command lines": lines, **dict(_contents(tmp_path)), **dict(_rows(tmp_path / "lake"))}
+    places = {"command lines": lines, **dict(contents(tmp_path)), **dict(_rows(tmp_path / "lake"))}
     assert any(name.endswith(".jsonl.zst, uncompressed") and b'"T":"q"' in data for name, data in places.items())
     assert query(tmp_path / "lake", "select count(*) > 1000 as many from quotes") == [{"many": True}]
     assert json.loads((tmp_path / "stdout").read_text())["capture"]["connections"] == 2
@@ -134,7 +135,7 @@ def test_a_wrong_secret_ends_with_1_names_the_variables_and_shows_nothing(tmp_pa
     (message,) = [line for line in said.splitlines() if line.startswith("error: ")]
     assert "ALPACA_API_KEY" in message
     assert "ALPACA_SECRET_KEY" in message
-    places = {**dict(_contents(tmp_path)), **dict(_rows(tmp_path / "lake"))}
+    places = {**dict(contents(tmp_path)), **dict(_rows(tmp_path / "lake"))}
     assert any("/log/" in name for name in places)
     assert _where(WRONG, places) == _where(SECRET, places) == []
 

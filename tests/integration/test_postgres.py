@@ -13,9 +13,10 @@ import psycopg
 import pytest
 
 from tests.campaigns import TICKS
+from tests.contract.test_store_contract import TIMESCALE
 from tests.support import lean
 from tests.support.plant import run, store_tally, tickerplant, tickerplant_command, wait_for
-from tests.support.postgres import server
+from tests.support.postgres import drop, server, timescale_url
 from tickerplant.fingerprint import Tally
 from tickerplant.logs import open_log
 from tickerplant.model import Kind
@@ -24,19 +25,24 @@ from tickerplant.vendors.alpaca.render import render
 _AT = 1_763_649_000_000_000_000
 
 
-@pytest.fixture
-def schema(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+@pytest.fixture(params=["postgres", TIMESCALE])
+def schema(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A schema that the command line uses and that nobody has made yet."""
     name = f"cli_{os.getpid()}_{random.randrange(10**6)}"
+    url = timescale_url() if request.param == "timescale" else None
     monkeypatch.setenv("TICKERPLANT_SCHEMA", name)
-    monkeypatch.setenv("TICKERPLANT_STORE", server().url)
+    monkeypatch.setenv("TICKERPLANT_STORE", url or server().url)
     yield name
-    with psycopg.connect(server().url, autocommit=True) as link:
-        link.execute(f"drop schema if exists {name} cascade".encode())
+    with psycopg.connect(_url(), autocommit=True) as link:
+        drop(link, name)
+
+
+def _url() -> str:
+    return os.environ["TICKERPLANT_STORE"]
 
 
 def _count(schema: str, table: str) -> int:
-    with psycopg.connect(server().url) as link:
+    with psycopg.connect(_url()) as link:
         row = link.execute(f"select count(*) from {schema}.{table}".encode()).fetchone()
     assert row is not None
     return int(row[0])
@@ -99,7 +105,7 @@ def _tally_of(schema: str) -> object:
     from tickerplant.stores import StoreOptions, open_store
     from tickerplant.tables import VENDOR_TABLES
 
-    store = open_store(server().url, read_only=True, options=StoreOptions(schema=schema))
+    store = open_store(_url(), read_only=True, options=StoreOptions(schema=schema))
     tally = Tally.of_store(store, VENDOR_TABLES)
     store.close()
     return tally.tables

@@ -100,6 +100,7 @@ class MemoryStore:
     dies_after: int | None = None
     commits: int = 0
     url: str = "memory:"
+    batch_messages: int = 500_000
 
     def progress(self, partition: str) -> Progress:
         at, counters = self.ledger.get(partition, (Position(0), Counters()))

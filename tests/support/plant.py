@@ -16,7 +16,7 @@ from tickerplant.jobs.load import decode_entries
 from tickerplant.logs import open_log
 from tickerplant.model import Counters, Kind, Record, position
 from tickerplant.simulator.process import running
-from tickerplant.stores import open_store
+from tickerplant.stores import StoreOptions, open_store
 from tickerplant.tables import VENDOR_TABLES
 from tickerplant.vendors import vendor
 
@@ -114,9 +114,9 @@ def log_tally(log_url: Path) -> tuple[Tally, Counters]:
     return tally, counters
 
 
-def store_tally(store_url: Path | str) -> Tally:
+def store_tally(store_url: Path | str, options: StoreOptions | None = None) -> Tally:
     """What a store holds, by table and symbol."""
-    store = open_store(str(store_url), read_only=True)
+    store = open_store(str(store_url), read_only=True, options=options)
     try:
         return Tally.of_store(store, VENDOR_TABLES)
     finally:

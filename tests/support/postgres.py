@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from itertools import count
 from pathlib import Path
 
 import psycopg
+from psycopg.rows import TupleRow
 
 from tickerplant.stores import StoreOptions
 from tickerplant.stores.postgres import PostgresStore
@@ -43,15 +45,46 @@ def server() -> EmbeddedServer:
     return started
 
 
+def timescale_url() -> str | None:
+    """A server with TimescaleDB that tests may use, when one is named."""
+    return os.environ.get("TICKERPLANT_TEST_TIMESCALE_URL") or None
+
+
 @contextmanager
-def fresh_schema(options: StoreOptions = StoreOptions()) -> Iterator[StoreOptions]:  # noqa: B008
-    """A schema with our tables that is dropped afterwards."""
-    chosen = replace(options, schema=f"test_{next(_numbers)}")
-    store = PostgresStore(server().url, chosen)
+def fresh_schema(options: StoreOptions = StoreOptions(), url: str | None = None) -> Iterator[StoreOptions]:  # noqa: B008
+    """A schema with our tables that is dropped afterwards, on the embedded server or the one at `url`."""
+    chosen = replace(options, schema=f"test_{os.getpid()}_{next(_numbers)}")
+    where = url or server().url
+    store = PostgresStore(where, chosen)
     store.init()
     store.close()
     try:
+        with psycopg.connect(where, autocommit=True) as link:
+            quiet(link, chosen.schema)
         yield chosen
     finally:
-        with psycopg.connect(server().url, autocommit=True) as link:
-            link.execute(f"drop schema {chosen.schema} cascade".encode())
+        with psycopg.connect(where, autocommit=True) as link:
+            link.execute("set client_min_messages to warning")
+            drop(link, chosen.schema)
+
+
+def quiet(link: psycopg.Connection[TupleRow], schema: str) -> None:
+    """Stop TimescaleDB's jobs of a schema, so that a test alone decides what happens when."""
+    found = link.execute("select to_regclass('timescaledb_information.jobs')").fetchone()
+    if found and found[0]:
+        link.execute(
+            "select alter_job(job_id, scheduled => false) from timescaledb_information.jobs "
+            "where hypertable_schema = %s or proc_schema = %s",
+            [schema, schema],
+        )
+
+
+def drop(link: psycopg.Connection[TupleRow], schema: str) -> None:
+    """Drop a schema; again when a job of the server was in the way."""
+    for left in reversed(range(5)):
+        try:
+            link.execute(f"drop schema if exists {schema} cascade".encode())
+            return
+        except psycopg.errors.DeadlockDetected:
+            if not left:
+                raise

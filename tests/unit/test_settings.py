@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from tickerplant.errors import UsageError
-from tickerplant.model import Secret
+from tickerplant.model import Retention, Secret
 from tickerplant.settings import read_settings
 
 
@@ -68,3 +69,31 @@ def test_a_secret_never_shows() -> None:
 
     assert "hush" not in f"{found} {found!r} {found.alpaca_secret}"
     assert found.alpaca_secret.reveal() == "hush"
+
+
+@pytest.mark.parametrize(
+    ("text", "days"),
+    [
+        ("", ()),
+        ("90", (("*", 90),)),
+        ("quotes=30, trades=90", (("quotes", 30), ("trades", 90))),
+        ("90,quotes=30", (("*", 90), ("quotes", 30))),
+    ],
+)
+def test_retention_by_table(text: str, days: tuple[tuple[str, int], ...]) -> None:
+    found = read_settings({"DATA_RETENTION_DAYS": text}, None).retention
+    assert found.days == days
+    assert str(found) == text.replace(" ", "")
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "ninety", "quotes=", "quotes=1,quotes=2", "1,2", "quotes=x", "9999999"])
+def test_retention_that_cannot_be_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="DATA_RETENTION_DAYS: expected days"):
+        read_settings({"DATA_RETENTION_DAYS": text}, None)
+
+
+def test_retention_counts_from_the_running_session() -> None:
+    found = Retention((("*", 90), ("quotes", 30)))
+    assert found.oldest("quotes", date(2026, 1, 31)) == date(2026, 1, 1)
+    assert found.oldest("trades", date(2026, 1, 31)) == date(2025, 11, 2)
+    assert Retention((("quotes", 30),)).oldest("trades", date(2026, 1, 31)) is None

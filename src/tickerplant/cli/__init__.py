@@ -28,6 +28,8 @@ COMMANDS = (
     "simulate",
     "log",
     "maintain",
+    "backup",
+    "restore",
     "bench",
 )
 

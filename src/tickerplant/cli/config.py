@@ -2,33 +2,45 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from tickerplant.cli import console
-from tickerplant.settings import SETTINGS
+from tickerplant.errors import UsageError
+from tickerplant.settings import SETTINGS, Settings
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
-def _shown(value: Any) -> str:
-    if isinstance(value, str) and "@" in value:
-        return re.sub(r"(://[^:/@]*):.*@", r"\1:***@", value)
+_KEYS = ("alpaca_key", "alpaca_secret", "timescale", "postgres_password")
+
+
+def _shown(settings: Settings, name: str) -> str:
+    value = getattr(settings, name)
+    if name in _KEYS:
+        return "set" if value else "not set"
     return ",".join(value) if isinstance(value, tuple) else str(value)
+
+
+def _store(settings: Settings) -> str:
+    """The store that is meant, without a password."""
+    from tickerplant.postgres_url import is_server, masked
+
+    try:
+        url = settings.store
+    except UsageError:
+        return "unclear, see the checks"
+    return masked(url) if is_server(url) else url
 
 
 def _values() -> dict[str, str]:
     """Every setting as text, secrets and keys only as set or not set."""
     settings = console.settings()
-    hidden = ("alpaca_key", "alpaca_secret")
-    return {
-        s.name: ("set" if getattr(settings, s.name) else "not set")
-        if s.name in hidden
-        else _shown(getattr(settings, s.name))
-        for s in SETTINGS
+    found = {s.name: _shown(settings, s.name) for s in SETTINGS}
+    return {("store" if name == "store_url" else name): text for name, text in found.items()} | {
+        "store": _store(settings)
     }
 
 
@@ -53,11 +65,13 @@ def command(
         console.print_json({"settings": _values(), "checks": [asdict(f) for f in findings], "ok": not failed})
     else:
         values = console.sheet("Settings", "setting", "variable", "value")
-        for setting, value in zip(SETTINGS, _values().values(), strict=True):
-            values.add_row(setting.name, setting.env[0], console.plain(value))
+        for setting, (name, value) in zip(SETTINGS, _values().items(), strict=True):
+            values.add_row(name, setting.env[0], console.plain(value))
         checks = console.sheet("Checks", "", "check", "found", "do")
         for f in findings:
-            checks.add_row(f"[{_COLOURS[f.outcome]}]{f.outcome}[/]", f.name, console.plain(f.found), f.do)
+            checks.add_row(
+                f"[{_COLOURS[f.outcome]}]{f.outcome}[/]", f.name, console.plain(f.found), console.plain(f.do)
+            )
         console.out.print(values)
         console.out.print(checks)
     raise typer.Exit(1 if failed else 0)

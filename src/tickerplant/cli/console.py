@@ -21,6 +21,7 @@ from rich.markup import escape as plain
 from rich.measure import Measurement
 from rich.table import Table
 
+from tickerplant.cli.driver_logs import route_driver_logs
 from tickerplant.settings import Settings, read_settings
 
 if TYPE_CHECKING:
@@ -57,7 +58,9 @@ def store_options() -> StoreOptions:
     from tickerplant.stores.options import StoreOptions
 
     found = settings()
-    return StoreOptions(timedelta(days=found.keep_versions_days), found.schema)
+    return StoreOptions(
+        timedelta(days=found.keep_versions_days), found.schema, found.statement_timeout_s, found.retention
+    )
 
 
 def print_json(value: Any) -> None:
@@ -78,6 +81,7 @@ def configure_logging() -> None:
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+    route_driver_logs()
 
 
 @contextmanager

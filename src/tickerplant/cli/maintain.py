@@ -20,7 +20,7 @@ def command(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
 ) -> None:
-    """Sort finished sessions for reading and drop files replaced long ago. Safe to run at any time, twice too."""
+    """Sort, vacuum or compress finished sessions; drop those past DATA_RETENTION_DAYS. Safe at any time, twice too."""
     from tickerplant.jobs.maintain import maintain
     from tickerplant.stores import open_store
 
@@ -29,14 +29,18 @@ def command(
     target = open_store(store or settings.store, options=console.store_options())
     try:
         with console.Ticker(quiet=as_json) as ticker:
-            ticker.say("sorting finished sessions")
-            done = maintain(target, keep, _day(before), lambda item: ticker.say(f"sorted {item.table} {item.session}"))
+            ticker.say("looking at finished sessions")
+            done = maintain(
+                target, keep, _day(before), lambda item: ticker.say(f"{item.action} {item.table} {item.session}")
+            )
+        sizes = {} if as_json else target.sizes()
     finally:
         target.close()
     if as_json:
         console.print_json([asdict(item) for item in done])
     else:
         _show(done)
+        _show_sizes(sizes)
 
 
 def _day(text: str | None) -> date | None:
@@ -48,17 +52,20 @@ def _day(text: str | None) -> date | None:
 
 def _show(done: list[Maintained]) -> None:
     if not done:
-        console.out.print("Nothing to do: every finished session is sorted.")
+        console.out.print("Nothing to do: every finished session is in its final form.")
         return
-    sheet = console.sheet("Maintained", "table", "session", "rows", "files", "before", "after")
+    sheet = console.sheet("Maintained", "table", "session", "action", "rows", "files", "before", "after")
     for item in done:
         files = f"{item.files_before} to {item.files_after}"
-        sheet.add_row(
-            item.table,
-            str(item.session),
-            f"{item.rows:,}",
-            files,
-            f"{item.bytes_before:,} B",
-            f"{item.bytes_after:,} B",
-        )
+        sizes = (f"{size:,} B" for size in (item.bytes_before, item.bytes_after))
+        sheet.add_row(item.table, str(item.session), item.action, f"{item.rows:,}", files, *sizes)
+    console.out.print(sheet)
+
+
+def _show_sizes(sizes: dict[str, int]) -> None:
+    sheet = console.sheet("On disk", "table", "bytes")
+    for name, size in sizes.items():
+        if size:
+            sheet.add_row(name, console.size(size))
+    sheet.add_row("all", console.size(sum(sizes.values())))
     console.out.print(sheet)

@@ -46,11 +46,12 @@ def command(
 ) -> None:
     """Capture and load in one command, each in a process of its own; ends when everything captured is loaded."""
     from tickerplant.jobs.supervise import Follower
+    from tickerplant.settings import STORE_VARIABLES
 
     settings = console.settings()
     where = log or settings.log
     request = Request(url, symbols, channels, where, duration, until, encoding, always_open)
-    into = {"TICKERPLANT_STORE": store or settings.store}
+    into = {**dict.fromkeys(STORE_VARIABLES, ""), "TICKERPLANT_STORE": store or settings.store}
     with Follower(_loader_arguments(where, batch_seconds), into) as follower:
         captured = perform(request, as_json)
     if follower.returncode != 0:

@@ -24,11 +24,12 @@ def _sheets(status: Status) -> list[Table]:
     for p in status.partitions:
         numbers = (p.received, p.stored, p.quarantined, p.control)
         log.add_row(p.partition, console.size(p.log_bytes), console.size(p.lag_bytes), *(f"{n:,}" for n in numbers))
-    tables = console.sheet("Tables, times UTC", "table", "rows", "symbols", "first", "last")
+    kind = f"{status.layout}, {status.version}" if status.version else status.layout
+    tables = console.sheet(f"Tables ({kind}), times UTC", "table", "rows", "symbols", "first", "last", "bytes")
     for t in status.tables:
         if t.rows:
             span = (f"{at:%Y-%m-%d %H:%M:%S}" if at else "" for at in (t.first, t.last))
-            tables.add_row(t.table, f"{t.rows:,}", f"{t.symbols:,}", *span)
+            tables.add_row(t.table, f"{t.rows:,}", f"{t.symbols:,}", *span, console.size(t.bytes))
     gaps = console.sheet("Gaps, latest first, times UTC", "feed", "channel", "start", "lasted", "reason", "state")
     for g in status.gaps:
         feed = f"{g['vendor']}.{g['feed']}"
@@ -63,6 +64,9 @@ def command(
         balance = f"{found.stored:,} stored + {found.quarantined:,} quarantined + {found.control:,} control"
         sign, colour = ("=", "green") if found.balanced else ("is not", "red")
         console.out.print(f"[{colour}]{found.received:,} received {sign} {balance}[/]")
+        dropped = sum(t.dropped for t in found.tables)
+        if dropped:
+            console.out.print(f"{dropped:,} rows were dropped by DATA_RETENTION_DAYS")
         if found.missing_rows:
             console.out.print(f"[red]{found.missing_rows:,} stored messages are not in the tables[/]")
     if not found.balanced or found.missing_rows:

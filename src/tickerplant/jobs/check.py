@@ -8,30 +8,22 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
 from urllib.parse import urlsplit
 
 from tickerplant.calendar import NEW_YORK, next_session
+from tickerplant.errors import UsageError
+from tickerplant.jobs.check_store import check_store
+from tickerplant.jobs.finding import Check
 from tickerplant.settings import Settings
+from tickerplant.stores import is_postgres
 
-Outcome = Literal["ok", "warn", "fail"]
+__all__ = ["Check", "check"]
 
 _DISK_WARN_BYTES, _DISK_FAIL_BYTES = 50 << 30, 1 << 30
 _SLOW_SYNC_S = 0.05
 _CLOCK_UNSYNCHRONISED = 5
-
-
-@dataclass(frozen=True)
-class Check:
-    """One finding: what was looked at, how it is, and what to do when it is not well."""
-
-    name: str
-    outcome: Outcome
-    found: str
-    do: str = ""
 
 
 def _check_keys(settings: Settings) -> Iterator[Check]:
@@ -82,6 +74,19 @@ def _check_disk(name: str, url: str) -> Iterator[Check]:
         yield Check(name, "ok", shown)
     if name == "log" and os.access(folder, os.W_OK):
         yield _check_sync(folder)
+
+
+def _check_store(settings: Settings) -> Iterator[Check]:
+    try:
+        url = settings.store
+    except UsageError as error:
+        yield Check("store", "fail", str(error), "keep one of them")
+        return
+    if is_postgres(url):
+        yield from check_store(settings)
+    _, _, embedded = url.partition("postgresql+embedded://")
+    if embedded or _is_folder(url):
+        yield from _check_disk("store disk" if embedded else "store", embedded or url)
 
 
 def _check_sync(folder: Path) -> Check:
@@ -139,7 +144,7 @@ def check(settings: Settings) -> list[Check]:
         _check_url(settings),
         _check_clock(),
         *_check_disk("log", settings.log),
-        *(_check_disk("store", settings.store) if _is_folder(settings.store) else ()),
+        *_check_store(settings),
         _check_session(),
         *_check_owner(settings),
     ]

@@ -55,9 +55,10 @@ _WAITING_S = 0.1
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """`batch_messages` and `batch_age_s` bound a micro-batch; `follow` keeps tailing until told to stop."""
+    """`batch_messages` (None: what suits the store) and `batch_age_s` bound a micro-batch; `follow` keeps tailing until
+    told to stop."""
 
-    batch_messages: int = 500_000
+    batch_messages: int | None = None
     batch_age_s: float = 1.0
     read_bytes: int = 1 << 20
     idle_s: float = 0.02
@@ -172,7 +173,7 @@ class _PartitionLoader:
         batch, options = self._batch, self._options
         if batch is None:
             return False
-        full = batch.counters.received >= options.batch_messages
+        full = batch.counters.received >= (options.batch_messages or self._store.batch_messages)
         return full or (options.follow and time.monotonic() - batch.began >= options.batch_age_s)
 
     def commit(self) -> None:

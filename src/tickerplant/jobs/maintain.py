@@ -1,4 +1,4 @@
-"""Maintain a store: finished sessions rewritten for reading, replaced files dropped."""
+"""Maintain a store: finished sessions rewritten for reading, those past the retention and replaced files dropped."""
 
 from __future__ import annotations
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tickerplant.model import Counters, Log, Segment, Store, split_position
+from tickerplant.model import Counters, Log, Segment, split_position
 from tickerplant.tables import VENDOR_TABLES
+
+if TYPE_CHECKING:
+    from tickerplant.stores import AnyStore
 
 
 @dataclass(frozen=True)
@@ -33,18 +36,24 @@ class PartitionStatus:
 
 @dataclass(frozen=True)
 class TableStatus:
-    """One table: rows, symbols and the span of its event times."""
+    """One table: rows, symbols and the span of its event times, bytes on disk, rows that retention dropped."""
 
     table: str
     rows: int
     symbols: int
     first: datetime | None
     last: datetime | None
+    bytes: int = 0
+    dropped: int = 0
 
 
 @dataclass(frozen=True)
 class Status:
-    """The state of a plant. `missing_rows`: what the counters say is stored minus what the tables hold, 0 when well."""
+    """The state of a plant.
+
+    `missing_rows`: what the counters say is stored minus what the tables hold and what retention dropped, 0 when well.
+    `layout` is `lake`, `partitions` or `hypertables`, `version` that of the server. `sizes` is bytes of every table.
+    """
 
     partitions: tuple[PartitionStatus, ...]
     tables: tuple[TableStatus, ...]
@@ -56,6 +65,9 @@ class Status:
     control: int
     balanced: bool
     missing_rows: int
+    layout: str
+    version: str
+    sizes: dict[str, int]
 
 
 def _lag(segments: list[Segment], position: int) -> int:
@@ -64,7 +76,7 @@ def _lag(segments: list[Segment], position: int) -> int:
     return sum(behind)
 
 
-def _partition(log: Log, store: Store, name: str) -> PartitionStatus:
+def _partition(log: Log, store: AnyStore, name: str) -> PartitionStatus:
     segments, progress = log.segments(name), store.progress(name)
     counters = progress.counters
     return PartitionStatus(
@@ -81,13 +93,13 @@ def _partition(log: Log, store: Store, name: str) -> PartitionStatus:
     )
 
 
-def _table(store: Store, name: str, time: str | None) -> TableStatus:
+def _table(store: AnyStore, name: str, time: str | None, size: int, dropped: int) -> TableStatus:
     span = f"min({time}) as first, max({time}) as last" if time else "null as first, null as last"
     row = store.query(f'select count(*) as n, count(distinct symbol) as symbols, {span} from "{name}"').to_pylist()[0]
-    return TableStatus(name, row["n"], row["symbols"], row["first"], row["last"])
+    return TableStatus(name, row["n"], row["symbols"], row["first"], row["last"], size, dropped)
 
 
-def _ledger(store: Store) -> Counters:
+def _ledger(store: AnyStore) -> Counters:
     row = store.query(
         "select coalesce(sum(received), 0)::bigint as received, coalesce(sum(stored), 0)::bigint as stored, "
         "coalesce(sum(quarantined), 0)::bigint as quarantined, coalesce(sum(control), 0)::bigint as control "
@@ -96,11 +108,13 @@ def _ledger(store: Store) -> Counters:
     return Counters(**row)
 
 
-def status(log: Log, store: Store, gap_limit: int = 50) -> Status:
+def status(log: Log, store: AnyStore, gap_limit: int = 50) -> Status:
     """Read the state of a plant; changes nothing and blocks nobody."""
     partitions = tuple(_partition(log, store, name) for name in log.partitions())
     ledger = _ledger(store)
-    tables = tuple(_table(store, t.name, t.time) for t in VENDOR_TABLES)
+    # Dropped rows before rows: what is dropped meanwhile is missing for a moment, never counted twice.
+    housing, sizes, dropped = store.housing(), store.sizes(), store.retired()
+    tables = tuple(_table(store, t.name, t.time, sizes.get(t.name, 0), dropped.get(t.name, 0)) for t in VENDOR_TABLES)
     gaps = store.query(f'select * from gaps order by "start" desc limit {gap_limit}').to_pylist()
     quarantine = store.query(
         "select partition, channel, reason, state, count(*) as messages, min(received_at) as first, "
@@ -108,7 +122,7 @@ def status(log: Log, store: Store, gap_limit: int = 50) -> Status:
         "order by messages desc limit 50"
     ).to_pylist()
     balanced = ledger.received == ledger.stored + ledger.quarantined + ledger.control
-    missing = max(0, ledger.stored - sum(t.rows for t in tables))
+    missing = max(0, ledger.stored - sum(t.rows + t.dropped for t in tables))
     return Status(
         partitions,
         tables,
@@ -120,4 +134,7 @@ def status(log: Log, store: Store, gap_limit: int = 50) -> Status:
         ledger.control,
         balanced,
         missing,
+        housing.layout,
+        housing.version,
+        sizes,
     )

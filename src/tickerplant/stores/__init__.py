@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tickerplant.stores.postgres import PostgresStore
 
 
-__all__ = ["AnyStore", "KEEP_VERSIONS", "StoreOptions", "is_postgres", "open_store"]
+__all__ = ["AnyStore", "KEEP_VERSIONS", "StoreOptions", "is_postgres", "missing_drivers", "open_store"]
 
 AnyStore: TypeAlias = "LakeStore | PostgresStore"
 _POSTGRES = ("postgresql", "postgres", "postgresql+embedded")
@@ -41,7 +41,7 @@ def open_store(
         return _postgres(url, chosen, read_only)
     from tickerplant.stores.lake import LakeStore
 
-    return LakeStore(_folder(url), read_only=read_only, keep_versions=chosen.keep_versions)
+    return LakeStore(_folder(url), read_only=read_only, keep_versions=chosen.keep_versions, retention=chosen.retention)
 
 
 def is_postgres(url: str) -> bool:
@@ -50,8 +50,13 @@ def is_postgres(url: str) -> bool:
     return bool(separator) and scheme in _POSTGRES
 
 
+def missing_drivers() -> list[str]:
+    """What PostgreSQL as a store needs and this installation lacks."""
+    return [name for name in ("psycopg", "psycopg_pool", "pgpq") if find_spec(name) is None]
+
+
 def _postgres(url: str, options: StoreOptions, read_only: bool) -> PostgresStore:
-    missing = [name for name in ("psycopg", "psycopg_pool", "pgpq") if find_spec(name) is None]
+    missing = missing_drivers()
     if missing:
         raise UsageError(
             f"store: expected the extra `postgres`, was without {', '.join(missing)}; "

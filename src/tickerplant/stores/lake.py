@@ -13,11 +13,11 @@ from urllib.parse import quote
 import pyarrow as pa
 
 from tickerplant.errors import Busy, UsageError
-from tickerplant.model import Batch, Counters, Maintained, Position, Progress, Selection
+from tickerplant.model import Batch, Counters, Housing, Maintained, Position, Progress, Retention, Selection
 from tickerplant.schema import TIMESTAMP, Table
 from tickerplant.stores.lake_files import by_session, write_file
 from tickerplant.stores.lake_history import pack
-from tickerplant.stores.lake_log import CHECKPOINT_EVERY, Moved, TableLog
+from tickerplant.stores.lake_log import CHECKPOINT_EVERY, RETIRED, Moved, TableLog
 from tickerplant.stores.lake_rewrite import Merging, merge_small, upsert
 from tickerplant.stores.lease import FileLease
 from tickerplant.tables import PLANT_TABLES, POSITIONS, TABLES, VENDOR_TABLES
@@ -32,6 +32,7 @@ class LakeStore:
     """`model.Store` on a folder. A table is made when it gets its first rows."""
 
     dialect = "duckdb"
+    batch_messages = 500_000
 
     def __init__(
         self,
@@ -40,10 +41,11 @@ class LakeStore:
         read_only: bool = False,
         keep_versions: timedelta = timedelta(days=7),
         merging: Merging | None = None,
+        retention: Retention = Retention(),  # noqa: B008
     ) -> None:
         self.root = root.absolute()
         self.url = str(root)
-        self.keep_versions = keep_versions
+        self.keep_versions, self.retention = keep_versions, retention
         self._read_only = read_only
         self._merging = merging or Merging()
         self._logs = {name: TableLog(self.root, table) for name, table in TABLES.items()}
@@ -123,16 +125,20 @@ class LakeStore:
         return FileLease(self.root / "_leases" / f"{quote(name, safe='')}.lock", what, wait_s)
 
     def maintain(self, before: date, keep: timedelta | None = None) -> Iterator[Maintained]:
-        """Sort finished sessions (days before `before`), one commit each, and drop files replaced `keep` ago.
+        """Drop sessions past the retention, sort finished ones (days before `before`), one commit each, and delete
+        files replaced or dropped `keep` ago: until then `as_of` sees them.
 
         Idempotent: a sorted session is left alone until late rows come. Yields each session after its commit. Raises
         Fatal, and leaves the session as it was, when count or checksum differ; Busy while another process maintains.
         """
-        from tickerplant.stores.lake_maintain import maintain_table
+        from tickerplant.stores.lake_maintain import maintain_table, retire
 
         self._writable("maintain")
         with self._lease("maintain", f"maintaining {self.url}", 0):
             for log in self._logs.values():
+                oldest = self.retention.oldest(log.table.name, before)
+                if oldest is not None:
+                    yield from retire(log, oldest)
                 yield from maintain_table(log, before, self.keep_versions if keep is None else keep)
 
     def pending(self, before: date) -> list[tuple[str, str]]:
@@ -140,6 +146,19 @@ class LakeStore:
         from tickerplant.stores.lake_maintain import pending
 
         return [(log.table.name, day) for log in self._logs.values() for day in pending(log, before)]
+
+    def housing(self) -> Housing:
+        """A lake."""
+        return Housing("lake")
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes of the files of the newest versions, by table; replaced files that wait for deletion do not count."""
+        return {name: sum(f.size for f in self._logs[name].files()) for name in self.tables()}
+
+    def retired(self) -> dict[str, int]:
+        """Rows that retention dropped so far, by table."""
+        held = {name: log.refresh().transactions.get(RETIRED, 0) for name, log in self._logs.items()}
+        return {name: count for name, count in held.items() if count}
 
     def query(self, sql: str, parameters: Sequence[Any] = (), as_of: datetime | int | None = None) -> pa.Table:
         """Run one read-only statement of DuckDB's SQL over the tables and return the result.

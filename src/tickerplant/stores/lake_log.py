@@ -37,6 +37,9 @@ from tickerplant.stores.lake_actions import (
 from tickerplant.stores.lake_schema import SESSION, delta_schema, is_partitioned
 
 CHECKPOINT_EVERY = 100
+RETIRED = "_retired"
+"""The application whose version counts the rows that retention dropped."""
+
 _PROTOCOL = (1, 2)
 _VERSION_KEY = "tickerplant.version"
 _CONFIGURATION = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
@@ -21,7 +22,7 @@ from tickerplant.schema import Table, quoted
 from tickerplant.stores.lake_actions import File
 from tickerplant.stores.lake_files import ROW_GROUP_ROWS, DataFile, read_groups
 from tickerplant.stores.lake_history import drop_packs, pack, recently_removed
-from tickerplant.stores.lake_log import Moved, TableLog
+from tickerplant.stores.lake_log import RETIRED, Moved, TableLog
 from tickerplant.stores.lake_schema import is_partitioned, order
 
 log = structlog.get_logger()
@@ -42,6 +43,39 @@ def maintain_table(table_log: TableLog, before: date, keep: timedelta) -> Iterat
     if table_log.state.version >= 0:
         pack(table_log)
         vacuum(table_log, keep)
+
+
+def retire(table_log: TableLog, oldest: date) -> list[Maintained]:
+    """Drop the sessions before a day in one commit that also counts their rows; the files stay for a vacuum."""
+    if not is_partitioned(table_log.table):
+        return []
+    for _ in range(_ATTEMPTS):
+        try:
+            return _retire(table_log, oldest)
+        except Moved as moved:
+            log.info("retire_again", table=table_log.table.name, reason=str(moved))
+    log.warning("retire_later", table=table_log.table.name, attempts=_ATTEMPTS)
+    return []
+
+
+def _retire(table_log: TableLog, oldest: date) -> list[Maintained]:
+    old: dict[str, list[File]] = defaultdict(list)
+    for file in table_log.files():
+        if file.session and file.session < oldest.isoformat():
+            old[file.session].append(file)
+    done = [_dropped(table_log.table, day, old[day]) for day in sorted(old)]
+    if done:
+        held = table_log.state.transactions.get(RETIRED, 0)
+        count = (RETIRED, held, held + sum(item.rows for item in done))
+        table_log.commit([], [file for files in old.values() for file in files], count)
+    for item in done:
+        log.info("retired", table=item.table, session=item.session.isoformat(), rows=item.rows)
+    return done
+
+
+def _dropped(table: Table, session: str, files: Sequence[File]) -> Maintained:
+    rows, size = sum(f.stats.num_records for f in files), sum(f.size for f in files)
+    return Maintained(table.name, date.fromisoformat(session), rows, len(files), 0, size, 0, "dropped")
 
 
 def pending(table_log: TableLog, before: date) -> list[str]:
@@ -110,8 +144,8 @@ def sort_session(table_log: TableLog, session: str) -> Maintained:
         for file in new:
             (folder / file.path).unlink(missing_ok=True)
         raise
-    sizes = (sum(f.size for f in files) for files in (old, new))
-    done = Maintained(table.name, date.fromisoformat(session), rows, len(old), len(new), *sizes)
+    before, after = (sum(f.size for f in files) for files in (old, new))
+    done = Maintained(table.name, date.fromisoformat(session), rows, len(old), len(new), before, after)
     log.info("sorted", table=table.name, session=session, rows=rows, files=len(new))
     return done
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
+from tickerplant.errors import UsageError
+from tickerplant.model import Retention
+from tickerplant.tables import TABLES
+
 KEEP_VERSIONS = timedelta(days=7)
 SCHEMA = "tickerplant"
 
@@ -13,11 +17,20 @@ SCHEMA = "tickerplant"
 class StoreOptions:
     """Options of every kind of store; each kind takes what concerns it.
 
-    `keep_versions` is for how long `as_of` of a lake can go back. `schema`, `statement_timeout_s` (of queries, 0 is
-    none) and `retention_days` (rows older are dropped by `maintain`, 0 keeps all) are PostgreSQL's.
+    `keep_versions` is for how long `as_of` of a lake can go back; `retention` says which sessions `maintain` drops.
+    `schema` and `statement_timeout_s` (of queries, 0 is none) are PostgreSQL's.
     """
 
     keep_versions: timedelta = KEEP_VERSIONS
     schema: str = SCHEMA
     statement_timeout_s: float = 300.0
-    retention_days: int = 0
+    retention: Retention = Retention()
+
+    def __post_init__(self) -> None:
+        known = {"*", *(t.name for t in TABLES.values() if t.time)}
+        for name, _ in self.retention.days:
+            if name not in known:
+                raise UsageError(
+                    f"retention: expected tables of {', '.join(sorted(known - {'*'}))}, was {name!r}; "
+                    "do look at DATA_RETENTION_DAYS"
+                )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import date, datetime, timedelta
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -12,16 +13,20 @@ import pyarrow as pa
 import structlog
 from psycopg import errors
 
+from tickerplant.calendar import NEW_YORK
 from tickerplant.errors import Busy, UsageError
-from tickerplant.model import Batch, Counters, Maintained, Position, Progress, Selection
+from tickerplant.model import Batch, Counters, Housing, Maintained, Position, Progress, Selection
 from tickerplant.schema import Table, quoted
 from tickerplant.stores.options import StoreOptions
 from tickerplant.stores.postgres_copy import Part, copy, parts, without_nul
 from tickerplant.stores.postgres_layout import Layout, layout_for
 from tickerplant.stores.postgres_lease import AdvisoryLease
 from tickerplant.stores.postgres_link import Link, connect, masked, named, raw
+from tickerplant.stores.postgres_marks import touch
+from tickerplant.stores.postgres_partitions import within
 from tickerplant.stores.postgres_query import Reader
-from tickerplant.stores.postgres_schema import Step, layout_of, migrate, pending, require
+from tickerplant.stores.postgres_schema import Step, layout_of, migrate, migrating, pending, require
+from tickerplant.stores.postgres_timescale import offer
 from tickerplant.tables import TABLES
 
 if TYPE_CHECKING:
@@ -30,6 +35,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 _POSITION = "select position, received, stored, quarantined, control from positions where partition = $1"
+_SIZES = "select n, pg_total_relation_size(n::regclass) from unnest($1::text[]) n"
 _FIRST = """insert into positions (partition, position, received, stored, quarantined, control, updated_at)
 values ($1, 0, 0, 0, 0, 0, now()) on conflict do nothing"""
 _MOVE = """update positions set position = $3, received = $4, stored = $5, quarantined = $6, control = $7,
@@ -40,6 +46,8 @@ class PostgresStore:
     """`model.Store` on a PostgreSQL schema. Rows and position are committed together, so there are never cuts."""
 
     dialect = "postgres"
+    batch_messages = 100_000
+    """Small enough that decoding one, sending the one before and the server's work on it go on side by side."""
 
     def __init__(self, url: str, options: StoreOptions, *, read_only: bool = False) -> None:
         self._server: EmbeddedServer | None = None
@@ -48,7 +56,7 @@ class PostgresStore:
         if url.startswith(EMBEDDED):
             self._info, self.url = self._embed(url), url
         self.options, self._read_only = options, read_only
-        self._reader = Reader(self._info, self.url, options.schema, options.statement_timeout_s)
+        self._reader = Reader(self._info, self.url, options.schema, options.statement_timeout_s, self._wake)
         self._writer: Link | None = None
         self._layout: Layout | None = None
         self._leases: dict[str, AdvisoryLease] = {}
@@ -62,17 +70,26 @@ class PostgresStore:
         self._server = EmbeddedServer(Path(url.removeprefix(EMBEDDED)).expanduser())
         return self._server.url
 
-    def connect(self) -> Link:
-        """A new connection for writing. Raises Retryable when the server is away."""
+    def _wake(self) -> None:
+        """Start the embedded server again after it died."""
         if self._server is not None and not self._server.is_running():
             self._server.start()
+
+    def connect(self) -> Link:
+        """A new connection for writing. Raises Retryable when the server is away."""
+        self._wake()
         return connect(self._info, self.url, [("search_path", f"{quoted(self.options.schema)}, public")])
 
     def init(self) -> list[Step]:
         """Bring the schema up to date; returns the steps that were run."""
-        with self.connect() as link:
-            layout = layout_for(link, layout_of(link, self.options.schema))
-            done = migrate(link, self.options.schema, layout, self.url)
+        schema = self.options.schema
+        with self.connect() as link, named(self.url), migrating(link, schema):
+            if layout_of(link, schema) is None:
+                offer(link)
+            layout = layout_for(link, layout_of(link, schema))
+            done = migrate(link, schema, layout, self.url)
+            layout.ahead(link, _today())
+            layout.schedule(link, schema, self.options.retention)
         for step in done:
             log.info("migrated", store=self.url, schema=self.options.schema, step=step.number, title=step.title)
         return done
@@ -82,12 +99,28 @@ class PostgresStore:
         with self.connect() as link:
             return pending(link, self.options.schema, layout_for(link, layout_of(link, self.options.schema)))
 
-    def layout_kind(self) -> str:
-        """How tables are divided: `partitions`."""
-        with self._lock:
-            self._ready()
-        assert self._layout is not None
-        return self._layout.kind
+    def housing(self) -> Housing:
+        """Whether tables are partitions or hypertables, and the versions of the server."""
+        with self._reading() as (link, layout):
+            return layout.housing(link)
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes on disk by table, indexes included, and of the aggregates that are stored."""
+        with self._reading() as (link, layout):
+            others = [t.name for t in TABLES.values() if not t.time]
+            rows = link.execute(_SIZES, [others]).fetchall()
+            return {**layout.sizes(link), **{str(name): int(size) for name, size in rows}}
+
+    def retired(self) -> dict[str, int]:
+        """Rows that retention dropped so far, by table."""
+        with self._reading() as (link, _):
+            rows = link.execute("select relation, sum(rows)::bigint from _retired group by relation").fetchall()
+            return {str(name): int(count) for name, count in rows}
+
+    @contextmanager
+    def _reading(self) -> Iterator[tuple[Link, Layout]]:
+        with named(self.url), self._reader.link() as link:
+            yield link, layout_for(link, layout_of(link, self.options.schema))
 
     def progress(self, partition: str) -> Progress:
         """Where to resume; position 0 for a partition never loaded."""
@@ -121,9 +154,12 @@ class PostgresStore:
         for table, day, _ in found:
             if day is not None:
                 layout.ensure(link, table, [day])
+        late = [mark for table, day, _ in found if day and day < _today() for mark in layout.marks(table, day)]
         with link.transaction():
             if not self._move(link, partition, start, end, counters):
                 return
+            if late:
+                touch(link, late)
             for part in found:
                 copy(link, part, layout)
 
@@ -152,6 +188,7 @@ class PostgresStore:
         try:
             self._layout = layout_for(link, layout_of(link, self.options.schema))
             require(link, self.options.schema, self._layout)
+            self._layout.ahead(link, _today())
             for lease in self._leases.values():
                 lease.renew()
         except BaseException:
@@ -167,7 +204,8 @@ class PostgresStore:
         return lease
 
     def maintain(self, before: date, keep: timedelta | None = None) -> Iterator[Maintained]:
-        """Vacuum and analyze finished sessions (days before `before`), and drop those past the retention.
+        """Drop sessions past the retention, then vacuum finished ones (days before `before`), or, with TimescaleDB,
+        move them to the columnstore and refresh the aggregates.
 
         Idempotent: a session is done again only after late rows came. Raises Busy while another process maintains.
         `keep` has no meaning here.
@@ -178,7 +216,9 @@ class PostgresStore:
         with AdvisoryLease(self, "_maintain", f"maintaining {self.url}", 0), self.connect() as link, named(self.url):
             layout = layout_for(link, layout_of(link, self.options.schema))
             require(link, self.options.schema, layout)
-            yield from maintain(link, layout, before, self.options.retention_days)
+            layout.ahead(link, _today())
+            layout.schedule(link, self.options.schema, self.options.retention)
+            yield from maintain(link, layout, before, self.options.retention)
 
     def query(self, sql: str, parameters: Sequence[Any] = (), as_of: datetime | int | None = None) -> pa.Table:
         """Run one read-only statement and return the result.
@@ -196,11 +236,8 @@ class PostgresStore:
 
     def sessions(self, table: Table) -> list[date]:
         """The sessions of which a partitioned table has rows, sorted."""
-        with named(self.url), self._reader.link() as link:
-            layout = layout_for(link, layout_of(link, self.options.schema))
-            days = layout.sessions(link, table)
-            sql = f"select exists (select 1 from {quoted(table.name)} where session = $1)"
-            return [d for d in days if (row := link.execute(raw(sql), [d]).fetchone()) and row[0]]
+        with self._reading() as (link, layout):
+            return [day for day in layout.sessions(link, table) if _has_rows(link, table, day)]
 
     def tables(self) -> list[str]:
         """Names of the tables that exist."""
@@ -230,6 +267,16 @@ class PostgresStore:
 
 
 EMBEDDED = "postgresql+embedded://"
+
+
+def _today() -> date:
+    return datetime.now(UTC).astimezone(NEW_YORK).date()
+
+
+def _has_rows(link: Link, table: Table, day: date) -> bool:
+    condition = " and ".join(within(table, day))
+    row = link.execute(raw(f"select exists (select 1 from {quoted(table.name)} where {condition})")).fetchone()
+    return bool(row and row[0])
 
 
 def _no_versions(as_of: datetime | int | None) -> None:

@@ -76,7 +76,7 @@ class AdvisoryLease:
         assert self._link is not None
         with named(self._what):
             row = self._link.execute(_OWNER, [self._key]).fetchone()
-        return "unknown" if row is None else f"{row[0]} at {row[1] or 'this machine'}"
+        return "unknown" if row is None else f"{row[0] or 'another user'} at {row[1] or 'this machine'}"
 
     def _release(self) -> None:
         if self._link is not None:

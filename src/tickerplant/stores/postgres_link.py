@@ -10,11 +10,14 @@ from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import psycopg
-from psycopg import RawCursor, conninfo, errors
+from psycopg import RawCursor, errors
 from psycopg.rows import TupleRow
 from psycopg.types.numeric import Int4BinaryLoader, Int8BinaryLoader
 
-from tickerplant.errors import Fatal, Retryable, UsageError
+from tickerplant.errors import Fatal, Retryable, TickerplantError, UsageError
+from tickerplant.postgres_url import masked, parse
+
+__all__ = ["Link", "arguments", "connect", "lock_key", "masked", "named", "prepare", "raw", "text"]
 
 Link: TypeAlias = "psycopg.Connection[TupleRow]"
 
@@ -33,21 +36,15 @@ _WRONG_FOR_GOOD = (
     "does not exist",
     "invalid connection option",
     "certificate",
+    "private key file",
+    "sslmode",
+    "invalid port",
     "server does not support SSL",
     "role ",
 )
 
 
-def masked(url: str) -> str:
-    """A connection URL without its password, for messages and logs."""
-    try:
-        parts = conninfo.conninfo_to_dict(url)
-    except psycopg.ProgrammingError:
-        return url.partition("://")[0] + "://***"
-    host = parts.get("host") or parts.get("hostaddr") or "localhost"
-    user = f"{parts['user']}@" if parts.get("user") else ""
-    port = f":{parts['port']}" if parts.get("port") else ""
-    return f"postgresql://{user}{host}{port}/{parts.get('dbname', '')}"
+_ROLES = "; do run `tickerplant init --roles` as the owner of the tables, and make this user a member of a role of it"
 
 
 def connect(info: str, where: str, settings: Sequence[tuple[str, str]] = ()) -> Link:
@@ -63,9 +60,9 @@ def connect(info: str, where: str, settings: Sequence[tuple[str, str]] = ()) -> 
 
 
 def arguments(info: str) -> dict[str, Any]:
-    """What to connect with: the URL's own words win over our defaults."""
+    """What to connect with: the URL's own words win over our defaults. Raises UsageError for a URL that is wrong."""
     name = f"tickerplant {socket.gethostname()}:{os.getpid()}"
-    given = conninfo.conninfo_to_dict(info)
+    given = parse(info, "store")
     return {**_DEFAULTS, "application_name": name[:63], "client_encoding": "UTF8", **given}
 
 
@@ -83,20 +80,35 @@ def named(where: str) -> Iterator[None]:
     """Turn the driver's errors into ours; the text of a server's message holds no password."""
     try:
         yield
-    except errors.QueryCanceled as error:
-        raise Retryable(f"{where}: expected the statement to end in time, was {text(error)}") from None
-    except (errors.DiskFull, errors.OutOfMemory) as error:
-        raise Retryable(f"{where}: expected room at the server, was {text(error)}", 10) from None
-    except errors.UndefinedTable as error:
-        raise UsageError(f"{where}: expected our tables, was {text(error)}; do run `tickerplant init`") from None
-    except (errors.InvalidPassword, errors.InvalidAuthorizationSpecification, errors.InvalidCatalogName) as error:
-        raise Fatal(f"{where}: expected to be let in, was {text(error)}") from None
-    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-        if error.sqlstate is None and any(words in str(error) for words in _WRONG_FOR_GOOD):
-            raise Fatal(f"{where}: expected to be let in, was {text(error)}") from None
-        raise Retryable(f"{where}: expected a server that answers, was {text(error)}") from None
     except psycopg.Error as error:
-        raise Fatal(f"{where}: expected the server to agree, was {text(error)}") from None
+        raise _ours(where, error) from None
+
+
+def _ours(where: str, error: psycopg.Error) -> TickerplantError:
+    kind: type[TickerplantError] = Fatal
+    expected, do = "the server to agree", ""
+    match error:
+        case errors.QueryCanceled():
+            kind, expected = Retryable, "the statement to end in time"
+        case errors.DiskFull() | errors.OutOfMemory():
+            return Retryable(f"{where}: expected room at the server, was {text(error)}", 10)
+        case errors.UndefinedTable():
+            kind, expected, do = UsageError, "our tables", "; do run `tickerplant init`"
+        case errors.InsufficientPrivilege():
+            expected, do = "a user with the right to do this", _ROLES
+        case errors.InvalidPassword() | errors.InvalidAuthorizationSpecification() | errors.InvalidCatalogName():
+            expected = "to be let in"
+        case psycopg.OperationalError() | psycopg.InterfaceError():
+            kind, expected = _unreached(error)
+        case psycopg.ProgrammingError() if error.sqlstate is None:  # libpq itself, before it connects
+            kind, expected = UsageError, "options that libpq knows"
+    return kind(f"{where}: expected {expected}, was {text(error)}{do}")
+
+
+def _unreached(error: psycopg.Error) -> tuple[type[TickerplantError], str]:
+    if error.sqlstate is None and any(words in str(error) for words in _WRONG_FOR_GOOD):
+        return Fatal, "to be let in"
+    return Retryable, "a server that answers"
 
 
 def text(error: psycopg.Error) -> str:

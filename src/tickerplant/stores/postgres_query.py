@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
@@ -17,7 +17,7 @@ from tickerplant.calendar import NEW_YORK
 from tickerplant.errors import Retryable, UsageError
 from tickerplant.model import Selection
 from tickerplant.schema import Table, quoted
-from tickerplant.stores.postgres_link import Link, arguments, named, prepare, raw, text
+from tickerplant.stores.postgres_link import Link, arguments, connect, named, prepare, raw, text
 from tickerplant.stores.postgres_rows import FETCH_ROWS, batches, together
 
 _TOKENS = re.compile(
@@ -30,10 +30,19 @@ _POOL_WAIT_S = 10.0
 
 
 class Reader:
-    """A pool of connections that can only read. Threads may share it."""
+    """A pool of connections that can only read. Threads may share it. `wake` is called before each new connection."""
 
-    def __init__(self, info: str, where: str, schema: str, timeout_s: float) -> None:
-        self._where = where
+    def __init__(
+        self, info: str, where: str, schema: str, timeout_s: float, wake: Callable[[], None] = lambda: None
+    ) -> None:
+        self._where, self._info, self._wake = where, info, wake
+        self._is_proven = False
+        given = {**arguments(info), "cursor_factory": RawCursor, "autocommit": True}
+
+        def woken() -> dict[str, Any]:
+            wake()
+            return given
+
         settings = (
             ("search_path", f"{quoted(schema)}, public"),
             ("statement_timeout", f"{int(timeout_s * 1000)}"),
@@ -41,7 +50,7 @@ class Reader:
         )
         self._pool = ConnectionPool(
             "",
-            kwargs={**arguments(info), "cursor_factory": RawCursor, "autocommit": True},
+            kwargs=woken,
             min_size=0,
             max_size=4,
             max_idle=60,
@@ -54,13 +63,22 @@ class Reader:
 
     @contextmanager
     def link(self) -> Iterator[Link]:
-        """A connection in a read-only transaction. Raises Retryable when the server is away."""
+        """A connection in a read-only transaction. Raises Retryable when the server is away, Fatal when refused."""
+        if not self._is_proven:
+            self._prove()
         self._pool.open()
         try:
             with self._pool.connection() as link, link.transaction():
                 yield link
         except PoolTimeout:
+            self._prove()
             raise Retryable(f"{self._where}: expected a server that answers, was none for {_POOL_WAIT_S:g} s") from None
+
+    def _prove(self) -> None:
+        """Connect once beside the pool, which would try again whatever the reason and not tell it."""
+        self._wake()
+        connect(self._info, self._where).close()
+        self._is_proven = True
 
     def query(self, sql: str, parameters: Sequence[Any]) -> pa.Table:
         """The result of one statement; `?` are parameters when there are any."""
@@ -154,7 +172,10 @@ def _as_usage() -> Iterator[None]:
     try:
         yield
     except errors.QueryCanceled as error:
-        raise UsageError(f"query: expected to end in time, was {text(error)}; do narrow it") from None
+        raise UsageError(
+            f"query: expected to end in time, was {text(error)}; "
+            "do narrow it, or raise TICKERPLANT_STATEMENT_TIMEOUT_SECONDS"
+        ) from None
     except errors.UndefinedTable as error:
         raise UsageError(f"query: expected valid SQL, was {text(error)} (is `tickerplant init` done?)") from None
     except (psycopg.ProgrammingError, psycopg.DataError, psycopg.NotSupportedError, psycopg.InternalError) as error:

@@ -6,13 +6,15 @@ steps before it stay as they are.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from tickerplant.errors import Fatal, UsageError
 from tickerplant.schema import POSTGRES_TYPES, Column, Table, quoted
 from tickerplant.stores.postgres_layout import Layout
 from tickerplant.stores.postgres_link import Link, lock_key, named, raw
+from tickerplant.stores.postgres_marks import MAKE_LATE
 from tickerplant.stores.postgres_views import present_views
 from tickerplant.tables import TABLES
 
@@ -78,15 +80,25 @@ _MAINTAINED = """create table _maintained (
 )"""
 
 
+_RETIRED = """create table _retired (
+    relation text,
+    session date,
+    rows bigint not null,
+    at timestamptz not null default now(),
+    primary key (relation, session)
+)"""
+
+
 def steps(layout: Layout) -> list[Step]:
     """Every step there is, in order."""
     tables = tuple(s for t in TABLES.values() for s in create_table(t, layout))
     views = tuple(s for t in TABLES.values() for s in create_views(t))
     return [
-        Step(1, "tables", tables),
+        Step(1, "tables", (*layout.before_tables(), *tables)),
         Step(2, "latest and known-at views", views),
         Step(3, "what maintain has done", (_MAINTAINED,)),
-        Step(4, "corrected trades, bars by revision", present_views()),
+        Step(4, "one-minute aggregates, what retention dropped", (_RETIRED, MAKE_LATE, *layout.aggregates())),
+        Step(5, "corrected trades, bars by revision", present_views()),
     ]
 
 
@@ -112,17 +124,23 @@ def migrate(
 ) -> list[Step]:
     """Run what is pending, each step in one transaction; another process that migrates is waited for."""
     ran: list[Step] = []
-    key = [lock_key("migrate", schema)]
-    with named(where):
-        # Outside of the transactions: each must begin, and look, after the wait.
-        link.execute("select pg_advisory_lock($1)", key)
-        try:
-            while _next(link, schema, layout, ran):
-                done(ran[-1])
-        finally:
-            if not link.closed:
-                link.execute("select pg_advisory_unlock($1)", key)
+    with named(where), migrating(link, schema):
+        while _next(link, schema, layout, ran):
+            done(ran[-1])
     return ran
+
+
+@contextmanager
+def migrating(link: Link, schema: str) -> Iterator[None]:
+    """Be the only process that migrates; waits for another. Reentrant."""
+    key = [lock_key("migrate", schema)]
+    # Outside of the transactions: each must begin, and look, after the wait.
+    link.execute("select pg_advisory_lock($1)", key)
+    try:
+        yield
+    finally:
+        if not link.closed:
+            link.execute("select pg_advisory_unlock($1)", key)
 
 
 def _next(link: Link, schema: str, layout: Layout, ran: list[Step]) -> bool:
