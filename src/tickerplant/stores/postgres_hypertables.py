@@ -31,8 +31,9 @@ from tickerplant.tables import TABLES
 log = structlog.get_logger()
 
 _TRIES = 3
-_BATCH = 1440
-"""Minutes that a refresh takes in one transaction. The extension's own choice, 10, makes 144 commits of each day."""
+_BATCH = 0
+"""Minutes that a refresh takes in one transaction, 0 is all that changed. The extension's own choice, 10, makes 144
+commits of each day, even of days without a row."""
 
 _CHUNKS = """select format('%I.%I', chunk_schema, chunk_name),
     range_start::text, range_end::text, greatest(range_start, '0001-01-01 00:00+00')::date::text
@@ -94,7 +95,7 @@ class Hypertables:
 
     def __init__(self, extension: str, version: tuple[int, ...]) -> None:
         self._extension = quoted(extension)
-        self._batched = f""", options => '{{"buckets_per_batch": {_BATCH}}}'""" if version >= (2, 28) else ""
+        self._batched = f", options => '{json.dumps({'buckets_per_batch': _BATCH})}'" if version >= (2, 28) else ""
 
     def before_tables(self) -> list[str]:
         """The extension; `init` has made it already, unless this is only a plan."""
