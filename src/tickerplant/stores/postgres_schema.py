@@ -15,6 +15,7 @@ from tickerplant.schema import POSTGRES_TYPES, Column, Table, quoted
 from tickerplant.stores.postgres_layout import Layout
 from tickerplant.stores.postgres_link import Link, lock_key, named, raw
 from tickerplant.stores.postgres_marks import MAKE_LATE
+from tickerplant.stores.postgres_views import present_views
 from tickerplant.tables import TABLES
 
 SESSION = "session"
@@ -97,6 +98,7 @@ def steps(layout: Layout) -> list[Step]:
         Step(2, "latest and known-at views", views),
         Step(3, "what maintain has done", (_MAINTAINED,)),
         Step(4, "one-minute aggregates, what retention dropped", (_RETIRED, MAKE_LATE, *layout.aggregates())),
+        Step(5, "corrected trades, bars by revision", present_views()),
     ]
 
 
