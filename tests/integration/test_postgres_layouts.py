@@ -300,6 +300,21 @@ def test_aggregates_equal_an_independent_computation_also_after_late_and_dropped
         assert held(store, "quotes_1m") == expected_statistics([r for r in quotes if r["ts"] >= midnight])
 
 
+def test_an_absurd_row_does_not_end_the_aggregates(place: Place) -> None:
+    absurd = [{"ts": NINE_THIRTY, "seq": i, "price": v, "size": v} for i, v in enumerate([1e308, 1e308, 5e-324, 2.0])]
+    sides = [
+        {"ts": NINE_THIRTY, "seq": i, **dict.fromkeys(("bid_price", "bid_size", "ask_price", "ask_size"), 1e308)}
+        for i in range(2)
+    ]
+    with closing(place.store()) as store:
+        write(store, 0, rows(TRADES, *absurd), rows(QUOTES, *sides, {"ts": NINE_THIRTY, "seq": 2, "ask_price": 1.5}))
+        list(store.maintain(LATER))
+        trades = store.query("select open, high, low, close, volume, trade_count, vwap from trades_1m").to_pylist()
+        assert [list(row.values()) for row in trades] == [[1e308, 1e308, 5e-324, 2.0, 2.0, 4, 2.0]]
+        quotes = store.query("select quote_count, average_spread, average_bid_size from quotes_1m").to_pylist()
+        assert quotes == [{"quote_count": 3, "average_spread": 0.5, "average_bid_size": 1.0}]
+
+
 # Which layout, and its migrations
 
 

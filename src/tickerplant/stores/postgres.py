@@ -78,7 +78,9 @@ class PostgresStore:
     def connect(self) -> Link:
         """A new connection for writing. Raises Retryable when the server is away."""
         self._wake()
-        return connect(self._info, self.url, [("search_path", f"{quoted(self.options.schema)}, public")])
+        # Compiling takes longer than any statement of ours.
+        settings = [("search_path", f"{quoted(self.options.schema)}, public"), ("jit", "off")]
+        return connect(self._info, self.url, settings)
 
     def init(self) -> list[Step]:
         """Bring the schema up to date; returns the steps that were run."""
