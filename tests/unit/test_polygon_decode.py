@@ -189,7 +189,15 @@ def test_a_bad_item_is_set_aside_and_the_rest_goes_on_quirk_13() -> None:
 
 def test_unknown_keys_and_codes_are_open_quirk_15() -> None:
     at = nanos(ny("2025-11-19 10:00"))
-    trade = {"sip_timestamp": at, "price": 1.5, "size": 3, "exchange": 999, "conditions": [9999], "tape": 7, "new": [1]}
+    trade: Row = {
+        "sip_timestamp": at,
+        "price": 1.5,
+        "size": 3,
+        "exchange": 999,
+        "conditions": [9999],
+        "tape": 7,
+        "new": [1],
+    }
     found = rows(decoded(ticks_of("trades", *WIDE), envelope(results=[trade], more={})), "trades")[0]
     assert (found["exchange"], found["conditions"], found["tape"]) == ("999", "9999", "7")
     named = {**trade, "exchange": "XNAS", "conditions": ["@"], "tape": "C", "id": 12}

@@ -346,7 +346,7 @@ def test_delayed_plans_hold_back_and_say_so_quirk_32() -> None:
     ],
 )
 def test_wrong_parameters(path: str, params: dict[str, str]) -> None:
-    answer = _get(path, **params)
+    answer = _get(path, None, None, **params)
     assert answer.status == 400
     call = BY_NAME["tickers"].call(ask("tickers", start=FIRST, end=LAST))
     assert REST.judge(call, answer).outcome is Outcome.BAD_REQUEST
