@@ -16,7 +16,7 @@ from tickerplant.credentials import Credentials, Secret
 from tickerplant.model import Decoded, Entry, Kind, Position, Record
 from tickerplant.rest import Account, Answer, Ask, Asked, Call, Endpoint, HttpRequest, Outcome, Verdict, encode_asked
 from tickerplant.tables import TABLES
-from tickerplant.vendors.polygon import VENDOR
+from tickerplant.vendors.polygon import VENDOR as VENDOR
 from tickerplant.vendors.polygon.endpoints import ENDPOINTS, FLAT, OTHERS
 from tickerplant.vendors.polygon.flat_sign import sign_file
 from tickerplant.vendors.polygon.rest_server import SERVER

@@ -189,7 +189,15 @@ def test_a_bad_item_is_set_aside_and_the_rest_goes_on_quirk_13() -> None:
 
 def test_unknown_keys_and_codes_are_open_quirk_15() -> None:
     at = nanos(ny("2025-11-19 10:00"))
-    trade = {"sip_timestamp": at, "price": 1.5, "size": 3, "exchange": 999, "conditions": [9999], "tape": 7, "new": [1]}
+    trade: Row = {
+        "sip_timestamp": at,
+        "price": 1.5,
+        "size": 3,
+        "exchange": 999,
+        "conditions": [9999],
+        "tape": 7,
+        "new": [1],
+    }
     found = rows(decoded(ticks_of("trades", *WIDE), envelope(results=[trade], more={})), "trades")[0]
     assert (found["exchange"], found["conditions"], found["tape"]) == ("999", "9999", "7")
     named = {**trade, "exchange": "XNAS", "conditions": ["@"], "tape": "C", "id": 12}
@@ -306,12 +314,20 @@ def test_a_ticker_cleared_overnight_has_no_snapshot() -> None:
     zero = dict.fromkeys(("o", "h", "l", "c", "v"), 0)
     made = [
         {"ticker": "A", "day": zero, "prevDay": {"c": 5}, "updated": 0},
-        {"ticker": "B", "day": zero, "prevDay": {"c": 5}, "updated": nanos(ny("2025-11-19 08:00")), "lastTrade": {"p": 6}},
+        {
+            "ticker": "B",
+            "day": zero,
+            "prevDay": {"c": 5},
+            "updated": nanos(ny("2025-11-19 08:00")),
+            "lastTrade": {"p": 6},
+        },
         {"ticker": "C", "updated": 17},
         {"ticker": "D", "lastTrade": {"c": None, "p": 3, "t": nanos(ny("2025-11-19 20:30"))}},
     ]
     found = decoded(asked, msgspec.json.encode({"status": "OK", "tickers": made}))
-    assert [(r["symbol"], r["session"], r["price"], r["open"], r["previous_close"]) for r in rows(found, "snapshots")] == [
+    assert [
+        (r["symbol"], r["session"], r["price"], r["open"], r["previous_close"]) for r in rows(found, "snapshots")
+    ] == [
         ("B", DAY, 6.0, None, 5.0),
         ("D", DAY, 3.0, None, None),
     ]
@@ -367,11 +383,16 @@ CALLS = [
     for t in e.tables
 ]
 CALLS += [Call(endpoint=name, table="daily_bars", path="/market/stocks/2025-99-99") for name in sorted(READERS)]
-FIELDS = (
-    *("t T o h l c v vw n sip_timestamp price size decimal_size id exchange conditions correction tape ticker name").split(),
-    *("active list_date delisted_utc execution_date split_from split_to ex_dividend_date cash_amount frequency").split(),
-    *("events date ticker_change type status open close day prevDay lastTrade updated session error last_updated").split(),
-    *("results tickers next_url count resultsCount message from symbol bid_price window_start volume transactions").split(),
+FIELDS = tuple(
+    word
+    for line in (
+        "t T o h l c v vw n sip_timestamp price size decimal_size id exchange conditions correction tape",
+        "ticker name active list_date delisted_utc execution_date split_from split_to ex_dividend_date",
+        "cash_amount frequency events date ticker_change type status open close day prevDay lastTrade",
+        "updated session error last_updated results tickers next_url count resultsCount message from",
+        "symbol bid_price window_start volume transactions",
+    )
+    for word in line.split()
 )
 VALUES = st.recursive(
     st.none()

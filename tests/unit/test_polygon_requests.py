@@ -124,7 +124,7 @@ def test_every_call_is_whole_and_holds_no_secret(name: str) -> None:
 
 
 def test_plans_and_endpoints() -> None:
-    assert list(REST.limits)[0] == "basic"
+    assert next(iter(REST.limits)) == "basic"
     assert [(limit.calls, limit.seconds) for limit in REST.limits["basic"]] == [(5, 60.0)]
     names = [e.name for e in (*ENDPOINTS, *OTHERS, *FLAT)]
     assert len(set(names)) == len(names)
@@ -151,7 +151,9 @@ def test_the_next_page_is_a_path_and_a_cursor_of_any_host_quirk_16() -> None:
 
 def test_the_next_page_of_bars_has_another_path() -> None:
     call = BY_NAME["daily_bars"].call(ask("daily_bars", "AAPL", start=date(2020, 1, 2), end=date(2020, 1, 11)))
-    url = "https://api.massive.com/v2/aggs/ticker/AAPL/range/1/day/1578114000000/2020-01-10?cursor=bGltaXQ9MiZzb3J0PWFzYw"
+    url = (
+        "https://api.massive.com/v2/aggs/ticker/AAPL/range/1/day/1578114000000/2020-01-10?cursor=bGltaXQ9MiZzb3J0PWFzYw"
+    )
     following = REST.follow(call, Answer(200, _page(url), {}))
     assert following is not None
     assert following.path == "/v2/aggs/ticker/AAPL/range/1/day/1578114000000/2020-01-10"

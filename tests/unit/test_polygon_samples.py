@@ -395,7 +395,10 @@ def test_flat_day_has_its_columns_in_an_order_of_its_own() -> None:
 def test_flat_trades_with_fractions_and_a_correction_quirk_24() -> None:
     name = "flatfiles/us_stocks_sip_trades_v1_2026-09-18_rows.csv"
     found = sample(name, "trades")
-    assert [(r["size"], r["price"], r["conditions"]) for r in found] == [(10.0, 157.35, "12,37"), (0.0015, 156.34, None)]
+    assert [(r["size"], r["price"], r["conditions"]) for r in found] == [
+        (10.0, 157.35, "12,37"),
+        (0.0015, 156.34, None),
+    ]
     assert found[1]["ts"] == datetime(2026, 9, 18, 8, 0, 6, 372522, tzinfo=UTC)
     assert (found[1]["ns"], found[1]["tape"], found[1]["exchange"]) == (227, "A", "4")
     corrected = sample(name, "trade_corrections")[0]

@@ -58,9 +58,18 @@ def unpacked(body: bytes) -> bytes:
     return b"".join(parts)
 
 
+def _text_of(content: bytes) -> bytes:
+    """The same when it is UTF-8, else with other bytes spelt out, since pyarrow would drop lines with them."""
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return content.decode("utf-8", "backslashreplace").encode()
+    return content
+
+
 def _table(asked: Asked, body: bytes, types: dict[str, pa.DataType], bad: list[Bad]) -> pa.Table:
     """All rows that can be read, numbers as numbers."""
-    what, content = asked.call.endpoint, unpacked(body)
+    what, content = asked.call.endpoint, _text_of(unpacked(body))
     header = content[:4096].split(b"\n", 1)[0].strip()
     names = header.decode("utf-8", "replace").split(",")
     missing = {"ticker", *types} - set(names)

@@ -6,7 +6,6 @@ A cursor holds the whole query, so that later parameters change nothing; it is o
 from __future__ import annotations
 
 import base64
-import binascii
 import csv
 import io
 import uuid
@@ -24,7 +23,7 @@ from tickerplant.rest import Account, Answer, History, HttpRequest
 
 Row = dict[str, Any]
 
-EPOCH, EVER = datetime(1990, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
+EPOCH, EVER = datetime(1950, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 DELAY = timedelta(minutes=15)
 ENTITLED = "You are not entitled to this data. Please upgrade your plan at https://polygon.io/pricing"
 TOO_FAST = (
@@ -84,7 +83,7 @@ def pinned(asked: Asked) -> Asked:
         return asked
     try:
         text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:
         raise Refused(400, "ERROR", "Cursor is invalid") from None
     found = tuple(parse_qsl(text, keep_blank_values=True))
     if not found:
@@ -100,10 +99,17 @@ def cursor_of(params: Sequence[tuple[str, str]], **more: str) -> str:
 
 def limit(asked: Asked, default: int, most: int) -> int:
     """Rows of a page. Raises Refused."""
-    said = asked.param("limit", str(default))
-    if not (said.isascii() and said.isdigit()) or int(said) < 1:
-        raise Refused(400, "ERROR", f"limit: expected a positive number, was {said[:20]!r}")
-    return min(int(said), most)
+    found = _count(asked, "limit", default)
+    if found < 1:
+        raise Refused(400, "ERROR", "limit: expected a positive number, was 0")
+    return min(found, most)
+
+
+def _count(asked: Asked, name: str, default: int) -> int:
+    said = asked.param(name, str(default))
+    if not (said.isascii() and said.isdigit() and len(said) < 10):
+        raise Refused(400, "ERROR", f"{name}: expected a number, was {said[:20]!r}")
+    return int(said)
 
 
 def ordered(asked: Asked, default: str = "asc") -> bool:
@@ -116,7 +122,7 @@ def ordered(asked: Asked, default: str = "asc") -> bool:
 
 def listed(asked: Asked, items: Sequence[Row], default: int, most: int) -> Answer:
     """A page of a list."""
-    size, first = limit(asked, default, most), int(asked.param("ap", "0"))
+    size, first = limit(asked, default, most), _count(asked, "ap", 0)
     size = min(size, asked.account.page_rows or size)
     part = list(items[first : first + size])
     following = None
