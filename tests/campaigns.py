@@ -24,6 +24,7 @@ from pathlib import Path
 
 from tests.support.plant import (
     SHARED,
+    differences,
     loaded_to,
     log_end,
     log_records,
@@ -105,20 +106,6 @@ class _Plant:
             assert code == 0, f"expected exit 0 after SIGTERM, was {code}"
 
 
-def _compare(log: Path, store: Path) -> tuple[int, int, bool]:
-    expected, _ = log_tally(log)
-    found = store_tally(store)
-    lost = doubled = 0
-    for table in expected.tables.keys() | found.tables.keys():
-        ours, theirs = expected.tables.get(table, {}), found.tables.get(table, {})
-        for symbol in ours.keys() | theirs.keys():
-            difference = (theirs[symbol].count if symbol in theirs else 0) - (
-                ours[symbol].count if symbol in ours else 0
-            )
-            lost, doubled = lost + max(0, -difference), doubled + max(0, difference)
-    return lost, doubled, expected.tables == found.tables
-
-
 def kill_campaign(kills: int, seed: int, folder: Path, pause: tuple[float, float] = (0.0, 1.5)) -> KillReport:
     """Kill capture, loader or both `kills` times at random moments and report what that cost."""
     chance = random.Random(seed)
@@ -137,7 +124,8 @@ def kill_campaign(kills: int, seed: int, folder: Path, pause: tuple[float, float
         plant.settle()
         plant.end()
     run("load", "--log", plant.log, "--store", plant.store)
-    lost, doubled, is_equal = _compare(plant.log, plant.store)
+    (expected, _), found = log_tally(plant.log), store_tally(plant.store)
+    lost, doubled = differences(expected, found)
     interrupted = unclosed_connections(log_records(plant.log))
     named = query(plant.store, "select count(*) as n from gaps where reason = 'killed' and channel = 'quotes'")[0]["n"]
     messages = query(plant.store, "select sum(received)::bigint as n from positions")[0]["n"]
@@ -150,7 +138,7 @@ def kill_campaign(kills: int, seed: int, folder: Path, pause: tuple[float, float
         doubled,
         interrupted,
         named,
-        is_equal,
+        expected.tables == found.tables,
     )
 
 
