@@ -13,10 +13,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.support.plant import log_tally, wait_for
-from tests.support.postgres import fresh_schema, server
+from tests.support.postgres import OwnServer, fresh_schema, server
 from tests.support.proxy import Cut, Proxy, Way, When
 from tests.support.rows import rows
-from tickerplant.errors import Retryable, TickerplantError
+from tickerplant.errors import Fatal, Retryable, TickerplantError, UsageError
 from tickerplant.fingerprint import Tally
 from tickerplant.jobs.load import LoadOptions, LoadSummary, load
 from tickerplant.logs import open_log
@@ -114,21 +114,25 @@ def test_a_connection_lost_at_commit_neither_loses_nor_doubles(when: When, tmp_p
 
 
 def test_a_write_whose_answer_was_lost_is_made_again_without_effect() -> None:
-    with _schema() as options, Proxy(_socket()) as proxy, closing(open_store(proxy.url, options=options)) as store:
-        with store.loading("alpaca.sip"):
-            _write_one(store, 0)
-            proxy.cut = Cut("after")
-            with pytest.raises(Retryable, match="expected a server that answers"):
-                _write_one(store, 1)
-            assert _count(options) == 2
+    with (
+        _schema() as options,
+        Proxy(_socket()) as proxy,
+        closing(open_store(proxy.url, options=options)) as store,
+        store.loading("alpaca.sip"),
+    ):
+        _write_one(store, 0)
+        proxy.cut = Cut("after")
+        with pytest.raises(Retryable, match="expected a server that answers"):
             _write_one(store, 1)
-            assert _count(options) == 2
-            proxy.cut = Cut("before")
-            with pytest.raises(Retryable, match="expected a server that answers"):
-                _write_one(store, 2)
-            assert _count(options) == 2
+        assert _count(options) == 2
+        _write_one(store, 1)
+        assert _count(options) == 2
+        proxy.cut = Cut("before")
+        with pytest.raises(Retryable, match="expected a server that answers"):
             _write_one(store, 2)
-            assert _count(options) == 3
+        assert _count(options) == 2
+        _write_one(store, 2)
+        assert _count(options) == 3
 
 
 @pytest.mark.parametrize("way", ["swallow", "stall"])
@@ -253,9 +257,9 @@ def _sql(own: OwnServer, *statements: str) -> None:
             link.execute(statement.encode())
 
 
-def _first_reason(said: list[Any]) -> str:
-    """What the loader said of the first failure it waits for."""
-    return str(wait_for(lambda: next((e["reason"] for e in said if e["event"] == "store away"), None), 30, "a wait"))
+def _wait_for_reason(said: list[Any], text: str) -> None:
+    """Wait until the loader says that it waits for this reason."""
+    wait_for(lambda: any(e["event"] == "store away" and text in e["reason"] for e in said), 30, text)
 
 
 def test_too_many_connections_are_waited_for(own: OwnServer, tmp_path: Path) -> None:
@@ -268,7 +272,7 @@ def test_too_many_connections_are_waited_for(own: OwnServer, tmp_path: Path) -> 
     _sql(own, "grant all on schema narrow to narrow", "grant all on all tables in schema narrow to narrow")
     with capture_logs() as said:
         following = Following(tmp_path / "log", url, options)
-        assert 'too many connections for role "narrow"' in _first_reason(said)
+        _wait_for_reason(said, 'too many connections for role "narrow"')
         _sql(own, "alter role narrow connection limit 10", "alter role narrow superuser")
         wait_for(lambda: _count(options, own.url) == 200, 30, "all rows")
         following.end()
@@ -287,8 +291,7 @@ def test_a_standby_is_waited_for_until_it_is_promoted(own: OwnServer, tmp_path: 
     own.launch()
     with capture_logs() as said:
         following = Following(tmp_path / "log", own.url, options)
-        reason = _first_reason(said)
-        assert ("expected a server that can be written to" if hot == "on" else "not accepting connections") in reason
+        _wait_for_reason(said, "a server that can be written to" if hot == "on" else "not accepting connections")
         own.promote()
         wait_for(lambda: _count(options, own.url) == 200, 30, "all rows")
         following.end()
@@ -340,7 +343,7 @@ def test_a_server_that_is_not_there_at_the_start_is_waited_for(own: OwnServer, t
     own.kill()
     with capture_logs() as said:
         following = Following(tmp_path / "log", own.url, options)
-        assert "expected a server that answers" in _first_reason(said)
+        _wait_for_reason(said, "expected a server that answers")
         own.start()
         wait_for(lambda: _count(options, own.url) == 200, 30, "all rows")
         following.end()

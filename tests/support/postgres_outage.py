@@ -32,7 +32,7 @@ class Outage:
 
     messages: int = 9_000_000
     symbols: int = 3_000
-    minutes: int = 33
+    minutes: int = 34
     rate: int = 4_400
     speed: float = 14.0
     seed: int = 1
@@ -40,8 +40,9 @@ class Outage:
 
 @dataclass(frozen=True)
 class OutageReport:
-    """What an outage cost. Memory is resident MB: how far it went up and down while the server was away, and its peak
-    in the catch-up. `server_mb` is of all server processes, without what they share."""
+    """What an outage cost. Memory is resident MB: how far it went up and down while the server was away, by how much
+    the last quarter of that time was above the second, and its peak in the catch-up. `server_catch_up_mb` is of all
+    server processes, without what they share."""
 
     messages: int
     piled_up: int
@@ -54,8 +55,10 @@ class OutageReport:
     caught_up_s: float
     caught_up_rate: int
     capture_away_spread_mb: float
+    capture_away_growth_mb: float
     capture_peak_mb: float
     loader_away_spread_mb: float
+    loader_away_growth_mb: float
     loader_away_peak_mb: float
     loader_catch_up_peak_mb: float
     server_catch_up_mb: float
@@ -106,6 +109,7 @@ def outage_campaign(folder: Path, outage: Outage = Outage()) -> OutageReport:
     """Stop the server, let the log grow, start it again, and hold what is there in the end against the simulator."""
     market = ("--seed", str(outage.seed), "--symbols", str(outage.symbols), "--minutes", str(outage.minutes))
     pace = ("--rate", str(outage.rate), "--speed", f"{outage.speed:g}", "--linger", "600")
+    folder.mkdir(parents=True, exist_ok=True)
     server = OwnServer()
     try:
         prepare(server.url)
@@ -145,8 +149,10 @@ def _away(simulator: Running, server: OwnServer, folder: Path, outage: Outage) -
         float(line["s"]),
         int(line["rate"]),
         memory.of("away", "capture").spread,
+        memory.of("away", "capture").growth,
         max(memory.of(phase, "capture").most for phase in ("start", "away", "catch-up")),
         memory.of("away", "loader").spread,
+        memory.of("away", "loader").growth,
         memory.of("away", "loader").most,
         memory.of("catch-up", "loader").most,
         memory.of("catch-up", "server").most,

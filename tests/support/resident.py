@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from statistics import fmean
 from threading import Event, Thread
 from typing import Self
 
@@ -15,11 +16,13 @@ _MB = 1e6
 
 @dataclass(frozen=True)
 class Range:
-    """Least, greatest and number of samples, MB."""
+    """Least, greatest and number of samples, MB, and by how much the mean of the last quarter of the time was above
+    that of the second quarter."""
 
     least: float
     most: float
     samples: int
+    growth: float
 
     @property
     def spread(self) -> float:
@@ -53,7 +56,9 @@ class Resident:
     def of(self, phase: str, name: str) -> Range:
         """What was seen of a name in a phase."""
         found = self._found.get((phase, name)) or [0.0]
-        return Range(min(found), max(found), len(found))
+        quarter = max(1, len(found) // 4)
+        growth = fmean(found[-quarter:]) - fmean(found[quarter : 2 * quarter] or found)
+        return Range(min(found), max(found), len(found), growth)
 
     def _sample(self) -> None:
         while not self._end.wait(self.every_s):
