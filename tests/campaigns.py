@@ -1,4 +1,4 @@
-"""Long campaigns: `python -m tests.campaigns --kills 100 --seed 1` and `--real-ticks`.
+"""Long campaigns: `python -m tests.campaigns --kills 100 --seed 1 --real-ticks --postgres-kills 50 --postgres-outage`.
 
 The kill campaign plays a market at a capture and a following loader, kills one or both with SIGKILL at random moments,
 starts them again, and at the end holds the log against the lake: every record of the log is in the lake once, and each
@@ -6,6 +6,9 @@ interrupted connection is a row of `gaps`.
 
 The ticks campaign plays recorded ticks at full speed through simulator, socket, log and load, and holds the lake
 against the source, before and after `maintain`.
+
+The PostgreSQL campaigns (tests/support/postgres_kills.py and postgres_outage.py) kill a loader and its server, and let
+the server be away for half an hour of a market.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from pathlib import Path
 
 from tests.support.plant import (
     SHARED,
+    differences,
     loaded_to,
     log_end,
     log_records,
@@ -106,20 +110,6 @@ class _Plant:
             assert code == 0, f"expected exit 0 after SIGTERM, was {code}"
 
 
-def _compare(log: Path, store: Path) -> tuple[int, int, bool]:
-    expected, _ = log_tally(log)
-    found = store_tally(store)
-    lost = doubled = 0
-    for table in expected.tables.keys() | found.tables.keys():
-        ours, theirs = expected.tables.get(table, {}), found.tables.get(table, {})
-        for symbol in ours.keys() | theirs.keys():
-            difference = (theirs[symbol].count if symbol in theirs else 0) - (
-                ours[symbol].count if symbol in ours else 0
-            )
-            lost, doubled = lost + max(0, -difference), doubled + max(0, difference)
-    return lost, doubled, expected.tables == found.tables
-
-
 def kill_campaign(kills: int, seed: int, folder: Path, pause: tuple[float, float] = (0.0, 1.5)) -> KillReport:
     """Kill capture, loader or both `kills` times at random moments and report what that cost."""
     chance = random.Random(seed)
@@ -138,7 +128,8 @@ def kill_campaign(kills: int, seed: int, folder: Path, pause: tuple[float, float
         plant.settle()
         plant.end()
     run("load", "--log", plant.log, "--store", plant.store)
-    lost, doubled, is_equal = _compare(plant.log, plant.store)
+    (expected, _), found = log_tally(plant.log), store_tally(plant.store)
+    lost, doubled = differences(expected, found)
     interrupted = unclosed_connections(log_records(plant.log))
     named = query(plant.store, "select count(*) as n from gaps where reason = 'killed' and channel = 'quotes'")[0]["n"]
     messages = query(plant.store, "select sum(received)::bigint as n from positions")[0]["n"]
@@ -151,7 +142,7 @@ def kill_campaign(kills: int, seed: int, folder: Path, pause: tuple[float, float
         doubled,
         interrupted,
         named,
-        is_equal,
+        expected.tables == found.tables,
     )
 
 
@@ -216,7 +207,27 @@ def _stored(store: str) -> int:
 
 def _print(report: object) -> None:
     for name, value in asdict(report).items():  # type: ignore[call-overload]
-        print(f"{name:>24}: {value:,.2f}" if isinstance(value, float) else f"{name:>24}: {value:,}")
+        if isinstance(value, dict):
+            value = ", ".join(f"{key} {count}" for key, count in value.items())
+        elif isinstance(value, float):
+            value = f"{value:,.2f}"
+        print(f"{name:>24}: {value:,}" if isinstance(value, int) else f"{name:>24}: {value}")
+
+
+def _postgres(args: argparse.Namespace, folder: Path) -> bool:
+    from tests.support.postgres_kills import postgres_kill_campaign
+    from tests.support.postgres_outage import Outage, outage_campaign
+
+    well = True
+    if args.postgres_kills:
+        killed = postgres_kill_campaign(args.postgres_kills, args.seed, folder / "postgres-kills")
+        _print(killed)
+        well &= killed.is_equal and killed.is_balanced and not killed.lost + killed.doubled + killed.again
+    if args.postgres_outage:
+        away = outage_campaign(folder / "postgres-outage", Outage(seed=args.seed))
+        _print(away)
+        well &= away.is_equal and away.is_balanced and not away.lost + away.doubled
+    return well
 
 
 def main() -> None:
@@ -224,6 +235,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=0, help="random SIGKILLs")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--postgres-kills", type=int, default=0, help="random SIGKILLs of loader and server, each")
+    parser.add_argument("--postgres-outage", action="store_true", help="a server away for half an hour of a market")
     parser.add_argument("--real-ticks", action="store_true", help="all recorded ticks of three days through the wire")
     parser.add_argument("--store", choices=("lake", "postgres"), default="lake", help="where the recorded ticks go")
     args = parser.parse_args()
@@ -237,6 +250,7 @@ def main() -> None:
             played = ticks_campaign("tests.support.lean:read", TICKS, Path(name) / "ticks", args.store)
             _print(played)
             well &= played.is_equal and played.days_equal and played.is_equal_after_maintain
+        well &= _postgres(args, Path(name))
     sys.exit(0 if well else 1)
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tickerplant.fingerprint import Tally
+from tickerplant.fingerprint import Fingerprint, Tally
 from tickerplant.jobs.load import decode_entries
 from tickerplant.logs import open_log
 from tickerplant.model import Counters, Kind, Record, position
@@ -121,6 +121,17 @@ def store_tally(store_url: Path | str, options: StoreOptions | None = None) -> T
         return Tally.of_store(store, VENDOR_TABLES)
     finally:
         store.close()
+
+
+def differences(expected: Tally, found: Tally) -> tuple[int, int]:
+    """Rows lost and rows doubled, by table and symbol."""
+    lost = doubled = 0
+    for table in expected.tables.keys() | found.tables.keys():
+        ours, theirs = expected.tables.get(table, {}), found.tables.get(table, {})
+        for symbol in ours.keys() | theirs.keys():
+            more = theirs.get(symbol, Fingerprint()).count - ours.get(symbol, Fingerprint()).count
+            lost, doubled = lost + max(0, -more), doubled + max(0, more)
+    return lost, doubled
 
 
 def query(store_url: Path | str, sql: str) -> list[dict[str, Any]]:

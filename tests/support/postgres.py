@@ -5,14 +5,16 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cache
 from itertools import count
 from pathlib import Path
 
+import psutil
 import psycopg
 from psycopg.rows import TupleRow
 
@@ -88,3 +90,72 @@ def drop(link: psycopg.Connection[TupleRow], schema: str) -> None:
         except psycopg.errors.DeadlockDetected:
             if not left:
                 raise
+
+
+class OwnServer:
+    """An embedded PostgreSQL of one test alone, which can be killed, stopped and started again. Close it."""
+
+    def __init__(self) -> None:
+        self.folder = short_folder()
+        self._server = EmbeddedServer(self.folder)
+
+    @property
+    def url(self) -> str:
+        return self._server.url
+
+    @property
+    def data(self) -> Path:
+        """The data directory, for `pg_hba.conf` and the like."""
+        return self.folder / "data"
+
+    @property
+    def socket(self) -> Path:
+        """The socket it listens on."""
+        return self.folder / "socket" / ".s.PGSQL.5432"
+
+    def processes(self) -> list[psutil.Process]:
+        """The postmaster and everything it started."""
+        postmaster = psutil.Process(self._server.pid())
+        return [postmaster, *postmaster.children(recursive=True)]
+
+    def kill(self) -> None:
+        """SIGKILL to every process of the server at once."""
+        self._end(signal.SIGKILL, self.processes())
+
+    def kill_postmaster(self) -> None:
+        """SIGKILL to the postmaster alone; the backends end by themselves when they notice."""
+        self._end(signal.SIGKILL, self.processes()[:1])
+
+    def stop(self) -> None:
+        """An orderly stop that cuts connections (`pg_ctl stop -m fast`)."""
+        self._end(signal.SIGINT, self.processes()[:1])
+
+    @staticmethod
+    def _end(number: signal.Signals, processes: list[psutil.Process]) -> None:
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
+        _, alive = psutil.wait_procs(processes, timeout=30)
+        assert not alive, f"expected the end of {alive}"
+
+    def launch(self) -> None:
+        """Start it without waiting until it accepts connections (a standby may refuse them)."""
+        server = self._server
+        words = ("start", "-W", "-D", ".", "-l", "../server.log", "-o", server._flags)
+        server._run([server._bin / "pg_ctl", *words], self.data)
+
+    def promote(self) -> None:
+        """End the standby: it can be written to afterwards."""
+        self._server._run([self._server._bin / "pg_ctl", "promote", "-w", "-D", "."], self.data)
+
+    def start(self) -> None:
+        """Start it again, crash recovery included."""
+        self._server.start()
+
+    def close(self) -> None:
+        """Stop it and delete its folder."""
+        if not self._server.is_running():
+            self._server.start()
+        self._server.close()
+        wait_stopped(self.folder)
+        shutil.rmtree(self.folder)

@@ -124,6 +124,7 @@ class _PartitionLoader:
         self._in_flight: Future[PartitionState] | None = None
         self._counters = progress.counters
         self._taken = progress.position
+        self._tail: Position | None = None
 
     @property
     def gained(self) -> Counters:
@@ -152,9 +153,16 @@ class _PartitionLoader:
         if self._is_due():
             self.commit()
         self._collect(wait=False)
-        if not entries and self._batch is None and self._in_flight is None:
-            self._patience.caught_up(self.state.counters.received)
+        self._note_catch_up(is_at_end=not entries)
         return bool(entries)
+
+    def _note_catch_up(self, is_at_end: bool) -> None:
+        """After the store was away: the delay is made up when what was read at the log's end is committed."""
+        if is_at_end and self._tail is None and self._patience.is_behind:
+            self._tail = self._taken
+        if self._tail is not None and self.state.position >= self._tail:
+            self._patience.caught_up(self.state.counters.received)
+            self._tail = None
 
     def _take(self, entries: list[Entry]) -> None:
         partition = self.state.partition
@@ -219,7 +227,7 @@ class _Loading:
     options: LoadOptions
     leases: ExitStack
     committer: ThreadPoolExecutor
-    patience: Patience
+    stop: Event
     loaders: dict[str, _PartitionLoader] = field(default_factory=dict)
     done: dict[str, _PartitionLoader] = field(default_factory=dict)
     held: dict[str, ExitStack] = field(default_factory=dict)
@@ -232,14 +240,18 @@ class _Loading:
             if not is_known and (wanted is None or partition in wanted) and self._owns(partition):
                 vendor = self.vendor_of(feed_of(partition)[0])
                 self.loaders[partition] = _PartitionLoader(
-                    partition, self.log, self.store, vendor, self.options, self.committer, self.patience
+                    partition, self.log, self.store, vendor, self.options, self.committer, self.patience_with(partition)
                 )
                 log_lines.info("loading", partition=partition, position=self.loaders[partition].state.position)
+
+    def patience_with(self, partition: str) -> Patience:
+        """Patience of one partition, which counts its own catching up."""
+        return Patience(self.stop, self.options.follow, partition)
 
     def _owns(self, partition: str) -> bool:
         try:
             held = self.leases.enter_context(ExitStack())
-            self.patience.call(lambda: held.enter_context(self.store.loading(partition, wait_s=0)))
+            self.patience_with(partition).call(lambda: held.enter_context(self.store.loading(partition, wait_s=0)))
             self.held[partition] = held
         except Busy as busy:
             if partition not in self.waiting:
@@ -321,7 +333,7 @@ def load(
     options, stop = options or LoadOptions(), stop or Event()
     began = time.monotonic()
     with _rare_collections(), ThreadPoolExecutor(1, "commit") as committer, ExitStack() as leases:
-        loading = _Loading(log, store, vendor_of, options, leases, committer, Patience(stop, options.follow))
+        loading = _Loading(log, store, vendor_of, options, leases, committer, stop)
         try:
             _pump(loading, partitions, stop, report)
         finally:

@@ -18,13 +18,15 @@ class StoreOptions:
     """Options of every kind of store; each kind takes what concerns it.
 
     `keep_versions` is for how long `as_of` of a lake can go back; `retention` says which sessions `maintain` drops.
-    `schema` and `statement_timeout_s` (of queries, 0 is none) are PostgreSQL's.
+    `schema`, `statement_timeout_s` (of queries, 0 is none) and `silence_s` (after which a loader gives up a connection
+    that says nothing, and makes a new one) are PostgreSQL's.
     """
 
     keep_versions: timedelta = KEEP_VERSIONS
     schema: str = SCHEMA
     statement_timeout_s: float = 300.0
     retention: Retention = Retention()
+    silence_s: float = 120.0
 
     def __post_init__(self) -> None:
         known = {"*", *(t.name for t in TABLES.values() if t.time)}

@@ -75,12 +75,13 @@ class PostgresStore:
         if self._server is not None and not self._server.is_running():
             self._server.start()
 
-    def connect(self) -> Link:
-        """A new connection for writing. Raises Retryable when the server is away."""
+    def connect(self, silence_s: float | None = None) -> Link:
+        """A new connection for writing, given up when the server says nothing for `silence_s`. Raises Retryable when
+        the server is away."""
         self._wake()
         # Compiling takes longer than any statement of ours.
         settings = [("search_path", f"{quoted(self.options.schema)}, public"), ("jit", "off")]
-        return connect(self._info, self.url, settings)
+        return connect(self._info, self.url, settings, silence_s)
 
     def init(self) -> list[Step]:
         """Bring the schema up to date; returns the steps that were run."""
@@ -142,7 +143,7 @@ class PostgresStore:
         if end <= start:
             raise ValueError(f"write: expected end after start, was [{start}, {end})")
         found = parts(batches)
-        with self._lock, named(self.url):
+        with self._writing():
             try:
                 self._write(partition, start, end, found, counters)
             except errors.CharacterNotInRepertoire:
@@ -150,6 +151,19 @@ class PostgresStore:
             except errors.UndefinedTable:
                 self._layout_now().forget()
                 self._write(partition, start, end, found, counters)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """One at a time; connections to a server that refuses to be written to are closed: another may be it now."""
+        with self._lock, named(self.url):
+            try:
+                yield
+            except errors.ReadOnlySqlTransaction:
+                for lease in self._leases.values():
+                    lease.lose()
+                if self._writer is not None:
+                    self._writer.close()
+                raise
 
     def _write(self, partition: str, start: int, end: int, found: Sequence[Part], counters: Counters) -> None:
         link, layout = self._ready(), self._layout_now()
@@ -186,7 +200,7 @@ class PostgresStore:
         """The writing connection, opened again when it was lost, with the leases taken back."""
         if self._writer is not None and not self._writer.closed:
             return self._writer
-        link = self.connect()
+        link = self.connect(self.options.silence_s)
         try:
             self._layout = layout_for(link, layout_of(link, self.options.schema))
             require(link, self.options.schema, self._layout)

@@ -34,7 +34,7 @@ class AdvisoryLease:
     def __enter__(self) -> Self:
         deadline = None if self._wait_s is None else time.monotonic() + self._wait_s
         told = False
-        self._link = self._store.connect()
+        self._link = self._store.connect(self._store.options.silence_s)
         try:
             while not self._try():
                 if deadline is not None and time.monotonic() >= deadline:
@@ -44,7 +44,7 @@ class AdvisoryLease:
                     told = True
                 time.sleep(_POLL_S)
         except BaseException:
-            self._release()
+            self.lose()
             raise
         self._store.hold(self, True)
         return self
@@ -53,17 +53,17 @@ class AdvisoryLease:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._store.hold(self, False)
-        self._release()
+        self.lose()
 
     def renew(self) -> None:
         """Take the lease back when its connection was lost. Raises Retryable while another session has it."""
         if self._link is not None and _lives(self._link):
             return
-        self._release()
-        self._link = self._store.connect()
+        self.lose()
+        self._link = self._store.connect(self._store.options.silence_s)
         if not self._try():
             owner = self._owner()
-            self._release()
+            self.lose()
             raise Retryable(f"{self._what}: expected to own it again, was owned by process {owner}")
 
     def _try(self) -> bool:
@@ -78,7 +78,8 @@ class AdvisoryLease:
             row = self._link.execute(_OWNER, [self._key]).fetchone()
         return "unknown" if row is None else f"{row[0] or 'another user'} at {row[1] or 'this machine'}"
 
-    def _release(self) -> None:
+    def lose(self) -> None:
+        """Close its connection; `renew` takes it back."""
         if self._link is not None:
             self._link.close()
             self._link = None

@@ -16,6 +16,7 @@ from psycopg.types.numeric import Int4BinaryLoader, Int8BinaryLoader
 
 from tickerplant.errors import Fatal, Retryable, TickerplantError, UsageError
 from tickerplant.postgres_url import masked, parse
+from tickerplant.stores.postgres_limit import LimitedConnection
 
 __all__ = ["Link", "arguments", "connect", "lock_key", "masked", "named", "prepare", "raw", "text"]
 
@@ -40,17 +41,23 @@ _WRONG_FOR_GOOD = (
     "sslmode",
     "invalid port",
     "server does not support SSL",
-    "role ",
+    "permission denied for database",
+    "pg_hba.conf rejects",
+    "not permitted to log in",
 )
 
 
 _ROLES = "; do run `tickerplant init --roles` as the owner of the tables, and make this user a member of a role of it"
 
 
-def connect(info: str, where: str, settings: Sequence[tuple[str, str]] = ()) -> Link:
-    """A connection in autocommit mode with our session settings. Raises Retryable when the server is away."""
+def connect(info: str, where: str, settings: Sequence[tuple[str, str]] = (), silence_s: float | None = None) -> Link:
+    """A connection in autocommit mode with our session settings. Raises Retryable when the server is away.
+
+    With `silence_s` it is given up when the server says nothing for so long.
+    """
     with named(where):
-        link = psycopg.connect(**arguments(info), autocommit=True, cursor_factory=RawCursor)
+        link = LimitedConnection.connect(**arguments(info), autocommit=True, cursor_factory=RawCursor)
+        link.silence_s = silence_s
         try:
             prepare(link, settings)
         except BaseException:
@@ -88,7 +95,7 @@ def _ours(where: str, error: psycopg.Error) -> TickerplantError:
     kind: type[TickerplantError] = Fatal
     expected, do = "the server to agree", ""
     match error:
-        case errors.QueryCanceled():
+        case errors.QueryCanceled() | errors.IdleInTransactionSessionTimeout() | errors.TransactionTimeout():
             kind, expected = Retryable, "the statement to end in time"
         case errors.DiskFull() | errors.OutOfMemory():
             return Retryable(f"{where}: expected room at the server, was {text(error)}", 10)
@@ -98,7 +105,7 @@ def _ours(where: str, error: psycopg.Error) -> TickerplantError:
             expected, do = "a user with the right to do this", _ROLES
         case errors.InvalidPassword() | errors.InvalidAuthorizationSpecification() | errors.InvalidCatalogName():
             expected = "to be let in"
-        case psycopg.OperationalError() | psycopg.InterfaceError():
+        case psycopg.OperationalError() | psycopg.InterfaceError() | errors.ReadOnlySqlTransaction():
             kind, expected = _unreached(error)
         case psycopg.ProgrammingError() if error.sqlstate is None:  # libpq itself, before it connects
             kind, expected = UsageError, "options that libpq knows"
@@ -108,6 +115,8 @@ def _ours(where: str, error: psycopg.Error) -> TickerplantError:
 def _unreached(error: psycopg.Error) -> tuple[type[TickerplantError], str]:
     if error.sqlstate is None and any(words in str(error) for words in _WRONG_FOR_GOOD):
         return Fatal, "to be let in"
+    if isinstance(error, errors.ReadOnlySqlTransaction):
+        return Retryable, "a server that can be written to"
     return Retryable, "a server that answers"
 
 
