@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 AsOf = datetime | int | None
 
+_LONG_SPAN = timedelta(hours=5)
 _SORT = ("symbol", "session", "ts", "ns", "received_at", "seq", "start", "partition", "position", "item")
 
 
@@ -136,9 +137,11 @@ class Plant:
         """Last quotes from spans that reach back twice as far each time, until every symbol is found."""
         import pyarrow as pa
 
-        found, missing = [TABLES["quotes"].empty()], set(names)
-        for span in spans_back(self.sessions("quotes"), end):
-            found.append(self._last_quotes(LAST_QUOTES_NEAR, sorted(missing), *span))
+        found, missing = list[pa.Table](), set(names)
+        for low, high in spans_back(self.sessions("quotes"), end):
+            is_long = low is None or (high is not None and high - low > _LONG_SPAN)
+            sql = LAST_QUOTES["postgres"] if is_long else LAST_QUOTES_NEAR
+            found.append(self._last_quotes(sql, sorted(missing), low, high))
             missing.difference_update(found[-1].column("symbol").to_pylist())
             if not missing:
                 break

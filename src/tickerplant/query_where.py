@@ -124,6 +124,7 @@ def spans_back(sessions: Sequence[date], end: datetime | None) -> Iterator[tuple
     has no start.
     """
     if not sessions:
+        yield None, end
         return
     first, last = (_midnight(min(sessions)), _midnight(max(sessions) + timedelta(days=1)))
     origin = min(last, end or max(datetime.now(UTC), first))

@@ -33,10 +33,11 @@ class Played:
     oracle: dict[str, Any]
 
 
-@pytest.fixture(scope="module", params=[(), FAULTS], ids=["quiet", "faults"])
-def played(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Played:
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
+    """The market with messages that came twice, and corrections of trades missed while the connection was down."""
     folder = tmp_path_factory.mktemp("market")
-    arguments = [*MARKET, "--linger", "0.2", *(f"--fault={fault}" for fault in request.param)]
+    arguments = [*MARKET, "--linger", "0.2", *(f"--fault={fault}" for fault in FAULTS)]
     with running(arguments, folder / "oracle.json", stderr=subprocess.DEVNULL) as simulator:
         channels = ("--symbols", "*", "--channels", "trades,bars,updated_bars,daily_bars")
         capture = tickerplant(

@@ -19,8 +19,8 @@ from tickerplant.simulator.present import present
 from tickerplant.stores import AnyStore, open_store
 from tickerplant.tables import TRADES
 
-_FEW = settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
-_MANY = settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+_FEW = settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
+_MANY = settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 
 _ids = st.sampled_from(["1", "2", "3", "4"])
 _scope = {

@@ -5,7 +5,7 @@ It is kept as sums of row hashes, from which what is replaced is taken away, so 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,11 @@ class Truth:
     """
 
     def __init__(self, dialect: Dialect) -> None:
-        self._tables = np.array([channel.table for channel in dialect.channels])
+        names = [channel.table for channel in dialect.channels]
+        kept = (TRADES.name, *_REPLACED)
+        self._codes = {name: [code for code, table in enumerate(names) if table == name] for name in kept}
+        self._is_kept = np.isin(np.arange(256), [code for codes in self._codes.values() for code in codes])
+        self._is_row = np.arange(256) < UNKNOWN
         self._names: list[str] = []
         self._sums: dict[str, tuple[Ints, Hashes]] = {}
         self._bars: dict[tuple[str, int], tuple[int, int]] = {}
@@ -59,30 +63,42 @@ class Truth:
             return
         part, sent = self._slice, np.concatenate(self._taken)
         self._taken = []
-        sent = sent[part.channels[sent] < UNKNOWN]
-        self._rows += len(sent)
-        self._add(part, np.unique(sent))
+        channels = part.channels[sent]
+        self._rows += int(self._is_row[channels].sum())
+        self._add(part, np.unique(sent[self._is_kept[channels]]))
+        self._note(part, sent)
         self._settled += 1
         if self._settled % self._stride == 0:
             self._snapshot()
 
     def _snapshot(self) -> None:
-        latest = self._latest()
-        self._snapshots.append((self._rows, {name: latest.total(name) for name in sorted(self._sums)}))
+        totals = {name: Fingerprint(int(c.sum()), int(h.sum())) for name, (c, h) in sorted(self._sums.items())}
+        for name, _, change in self._changes():
+            totals[name] += change
+        self._snapshots.append((self._rows, totals))
         if len(self._snapshots) > _MOST_SNAPSHOTS:
             self._snapshots, self._stride = self._snapshots[1::2], self._stride * 2
+
+    def _changes(self) -> Iterator[tuple[str, str, Fingerprint]]:
+        """What corrections take away and add: table, symbol, fingerprint."""
+        for sign, rows in ((-1, self._trades), (1, present(self._trades, self._corrections))):
+            for row, hashed in _hashed(rows):
+                yield TRADES.name, row["symbol"], Fingerprint(sign, sign * hashed)
 
     def _add(self, part: Slice, places: Ints) -> None:
         if len(part.names) > len(self._names):
             self._grow(part.names)
-        tables = self._tables[part.channels[places]]
-        for name in (TRADES.name, *_REPLACED):
-            here = places[tables == name]
+        channels = part.channels[places]
+        for name, codes in self._codes.items():
+            here = places[np.isin(channels, codes)]
             if name in _REPLACED:
                 self._replace(name, part, here)
             self._sum(name, part.symbols[here], part.hashes[here], 1)
-        for place in (p for p in places.tolist() if p in part.noted) if part.noted else ():
-            is_trade = self._tables[part.channels[place]] == TRADES.name
+
+    def _note(self, part: Slice, sent: Ints) -> None:
+        noted = np.fromiter(part.noted, np.int64, len(part.noted))
+        for place in np.intersect1d(noted, sent).tolist():
+            is_trade = part.channels[place] in self._codes[TRADES.name]
             (self._trades if is_trade else self._corrections).append(part.noted[place])
 
     def _grow(self, names: list[str]) -> None:
@@ -116,16 +132,13 @@ class Truth:
         for name, (counts, sums) in self._sums.items():
             pairs = zip(self._names, counts.tolist(), sums.tolist(), strict=True)
             tally.tables[name] = {symbol: Fingerprint(count, total) for symbol, count, total in pairs if count}
-        trades = tally.tables.get(TRADES.name, {})
-        for row, hashed in _hashed(self._trades):
-            trades[row["symbol"]] += Fingerprint(-1, -hashed)
-        for row, hashed in _hashed(present(self._trades, self._corrections)):
-            trades[row["symbol"]] += Fingerprint(1, hashed)
+        for name, symbol, change in self._changes():
+            tally.tables[name][symbol] += change
         tally.tables = {t: {n: f for n, f in s.items() if f.count} for t, s in tally.tables.items()}
         return tally
 
 
-def _hashed(rows: list[Any]) -> list[tuple[Mapping[str, Any], int]]:
+def _hashed(rows: Sequence[Row]) -> list[tuple[Row, int]]:
     full = [{name: row.get(name) for name in TRADES.schema.names} for row in rows]
     hashes = row_hashes(TRADES, pa.RecordBatch.from_pylist(full, TRADES.schema)).tolist()
     return list(zip(rows, hashes, strict=True))
