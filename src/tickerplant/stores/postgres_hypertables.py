@@ -10,6 +10,7 @@ https://www.tigerdata.com/docs/reference/timescaledb, and the source of 2.28.3, 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -30,7 +31,7 @@ from tickerplant.tables import TABLES
 
 log = structlog.get_logger()
 
-_TRIES = 3
+_REFRESH_WAIT_S, _POLL_S = 60, 0.2
 _BATCH = 0
 """Minutes that a refresh takes in one transaction, 0 is all that changed. The extension's own choice, 10, makes 144
 commits of each day, even of days without a row."""
@@ -211,17 +212,26 @@ class Hypertables:
         return int(row[0]) if row else 0
 
     def refresh(self, link: Link, before: date) -> None:
-        """Store the aggregates of finished sessions; only what changed is computed."""
+        """Store the aggregates of finished sessions; only what changed is computed.
+
+        Waits for a refresh by the server's own job; one that takes long is left to it.
+        """
         for name in AGGREGATES:
-            for left in reversed(range(_TRIES)):
-                try:
-                    words = f"'{name}', null, '{midnight(before)}'{self._batched}"
-                    link.execute(raw(f"call {self._extension}.refresh_continuous_aggregate({words})"))
+            deadline = time.monotonic() + _REFRESH_WAIT_S
+            while not self._refresh(link, name, before):
+                if time.monotonic() > deadline:
+                    log.warning("refresh_later", aggregate=name, waited_s=_REFRESH_WAIT_S)
                     break
-                except errors.LockNotAvailable:  # the server's own job refreshes at this moment
-                    log.info("refresh_again", aggregate=name)
-                    if not left:
-                        raise
+                time.sleep(_POLL_S)
+
+    def _refresh(self, link: Link, name: str, before: date) -> bool:
+        """False while the server's own job refreshes the same."""
+        words = f"'{name}', null, '{midnight(before)}'{self._batched}"
+        try:
+            link.execute(raw(f"call {self._extension}.refresh_continuous_aggregate({words})"))
+        except errors.LockNotAvailable:
+            return False
+        return True
 
     def schedule(self, link: Link, schema: str, retention: Retention) -> None:
         """A daily job of the server that does what `retire` does; none without a retention."""
