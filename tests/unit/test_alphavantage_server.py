@@ -327,7 +327,7 @@ HISTORY = Memory(
 @pytest.fixture
 def client_url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The official client, told to ask our server."""
-    from alpha_vantage.alphavantage import AlphaVantage  # type: ignore[import-untyped]
+    from alpha_vantage.alphavantage import AlphaVantage
 
     def answer(request: Any) -> Answer:
         return SERVER.answer(request, HISTORY, Account(secret=Secret(KEY)))
@@ -339,7 +339,7 @@ def client_url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 @pytest.mark.usefixtures("client_url")
 def test_the_official_client_gets_the_bars_that_we_get() -> None:
-    from alpha_vantage.timeseries import TimeSeries  # type: ignore[import-untyped]
+    from alpha_vantage.timeseries import TimeSeries
 
     client = TimeSeries(key=KEY)
     theirs, meta = client.get_daily("IBM", outputsize="full")
@@ -362,7 +362,7 @@ def _wall(at: datetime) -> str:
 
 @pytest.mark.usefixtures("client_url")
 def test_the_official_client_gets_quotes_overviews_and_csv() -> None:
-    from alpha_vantage.fundamentaldata import FundamentalData  # type: ignore[import-untyped]
+    from alpha_vantage.fundamentaldata import FundamentalData
     from alpha_vantage.timeseries import TimeSeries
 
     quote, _ = TimeSeries(key=KEY).get_quote_endpoint("IBM")
