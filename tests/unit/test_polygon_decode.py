@@ -232,7 +232,11 @@ def test_corrections_of_trades_quirk_12() -> None:
 
 def test_ticks_keep_every_nanosecond_and_their_order_quirk_31() -> None:
     at = nanos(ny("2025-11-19 10:00"), 123_456_789)
+<<<<<<< HEAD
     quotes: list[dict[str, Any]] = [{"sip_timestamp": at, "bid_price": 1, "sequence_number": 2 - i} for i in range(2)]
+=======
+    quotes: list[Row] = [{"sip_timestamp": at, "bid_price": 1, "sequence_number": 2 - i} for i in range(2)]
+>>>>>>> wt-polygon
     quotes.append({"participant_timestamp": at + 1, "ask_price": 2.5, "conditions": [1, 2]})
     found = rows(decoded(ticks_of("quotes", *WIDE), envelope(results=quotes)), "quotes")
     assert [(r["ts"].microsecond, r["ns"]) for r in found] == [(123_456, 789), (123_456, 789), (123_456, 790)]
@@ -244,6 +248,28 @@ def test_identical_ticks_stay_quirk_18() -> None:
     found = decoded(ticks_of("trades", *WIDE), envelope(results=[trade, trade]))
     batch = next(b for b in found.batches if b.table.name == "trades")
     assert batch.rows.column("seq").to_pylist() == [0, 1]
+
+
+def test_minutes_without_a_bar_are_not_made_up_quirk_9() -> None:
+    start = ny("2025-11-19 09:30")
+    stamps = [start, start + timedelta(minutes=3)]
+    found = decoded(minutes_of(*WIDE), envelope(ticker="AAPL", results=[item(at) for at in stamps]))
+    assert [r["ts"] for r in rows(found, "bars")] == stamps
+
+
+def test_a_bar_that_changed_is_another_row_quirk_11() -> None:
+    bodies = [envelope(ticker="AAPL", results=[item(midnight(DAY), c=close)]) for close in (2, 2.25)]
+    found = VENDOR.decode([landed(days_of(), body, at=i) for i, body in enumerate(bodies)])
+    made = [r for b in found.batches if b.table.name == "daily_bars" for r in b.rows.to_pylist()]
+    assert [(r["session"], r["close"]) for r in made] == [(DAY, 2.0), (DAY, 2.25)]
+    assert made[0]["received_at"] < made[1]["received_at"]
+
+
+def test_sizes_of_quotes_stay_as_sent_quirk_24() -> None:
+    days = (ny("2025-10-31 10:00"), ny("2025-11-03 10:00"))
+    quotes = [{"sip_timestamp": nanos(at), "bid_price": 1, "bid_size": 3, "ask_size": 0.5} for at in days]
+    found = rows(decoded(ticks_of("quotes", *WIDE), envelope(results=quotes)), "quotes")
+    assert [(r["bid_size"], r["ask_size"]) for r in found] == [(3.0, 0.5)] * 2
 
 
 def test_odd_tickers_are_text_in_both_notations_quirk_20() -> None:
