@@ -7,9 +7,9 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
-from massive import RESTClient  # type: ignore[import-untyped]
-from massive.exceptions import BadResponse  # type: ignore[import-untyped]
-from massive.rest.models import Agg  # type: ignore[import-untyped]
+from massive import RESTClient
+from massive.exceptions import BadResponse
+from massive.rest.models import Agg
 
 from tests.support.history_polygon import (
     KEY,

@@ -232,11 +232,7 @@ def test_corrections_of_trades_quirk_12() -> None:
 
 def test_ticks_keep_every_nanosecond_and_their_order_quirk_31() -> None:
     at = nanos(ny("2025-11-19 10:00"), 123_456_789)
-<<<<<<< HEAD
-    quotes: list[dict[str, Any]] = [{"sip_timestamp": at, "bid_price": 1, "sequence_number": 2 - i} for i in range(2)]
-=======
     quotes: list[Row] = [{"sip_timestamp": at, "bid_price": 1, "sequence_number": 2 - i} for i in range(2)]
->>>>>>> wt-polygon
     quotes.append({"participant_timestamp": at + 1, "ask_price": 2.5, "conditions": [1, 2]})
     found = rows(decoded(ticks_of("quotes", *WIDE), envelope(results=quotes)), "quotes")
     assert [(r["ts"].microsecond, r["ns"]) for r in found] == [(123_456, 789), (123_456, 789), (123_456, 790)]

@@ -135,6 +135,7 @@ def test_bad_lines_are_set_aside_quirk_13() -> None:
         file("ticker,ticker,volume,open,close,high,low,window_start,transactions", "A,A,1,1,1,1,1,1,1"),
         b"<html>",
     ],
+    ids=["empty", "head", "cut", "junk", "no_gzip", "no_columns", "column_twice", "html"],
 )
 def test_files_that_are_none_are_set_aside_whole(body: bytes) -> None:
     found = decoded(call("day_aggs"), body)
