@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from tickerplant.schema import Table, quoted
 from tickerplant.stores.corrections import KNOWN_AT, LATEST, UNMATCHED, newest, trades_state, unmatched
-from tickerplant.tables import TABLES
+from tickerplant.tables import BARS, DAILY_BARS
 
 _KNOWN = "received_at <= moment"
 
 
 def present_views() -> tuple[str, ...]:
     """Statements that make them; views of bars made by an earlier step are replaced."""
-    made = [s for t in TABLES.values() if t.mode == "append" and t.key for s in _of_bars(t)]
+    made = [s for t in (BARS, DAILY_BARS) for s in _of_bars(t)]
     made.append(f"create view {LATEST} as {trades_state('postgres')}")
     made.append(_function(KNOWN_AT, LATEST, trades_state("postgres", _KNOWN)))
     made.append(f"create view {UNMATCHED} as {unmatched('postgres')}")
