@@ -41,6 +41,7 @@ from tests.support.plant import (
     unclosed_connections,
     wait_for,
 )
+from tests.support.real_ticks import bytes_per_quote, store_url
 from tickerplant.calendar import session_dates
 from tickerplant.fingerprint import Tally
 from tickerplant.model import Batch
@@ -168,20 +169,20 @@ def _by_day(batches: Iterator[list[Batch]]) -> tuple[Tally, dict[tuple[str, str,
     return tally, dict(counts)
 
 
-def _stored_by_day(store: Path) -> dict[tuple[str, str, str], int]:
+def _stored_by_day(store: str) -> dict[tuple[str, str, str], int]:
     found: dict[tuple[str, str, str], int] = {}
     for table in ("quotes", "trades"):
-        sql = f"select symbol, session::text as day, count(*) as n from {table} group by all"
+        sql = f"select symbol, session::text as day, count(*) as n from {table} group by symbol, session"
         found |= {(table, r["symbol"], r["day"]): r["n"] for r in query(store, sql)}
     return found
 
 
-def ticks_campaign(reader: str, path: Path, folder: Path) -> TicksReport:
-    """Play recorded ticks at full speed through simulator, socket, log and load; hold the lake against the source."""
+def ticks_campaign(reader: str, path: Path, folder: Path, kind: str = "lake") -> TicksReport:
+    """Play recorded ticks at full speed through simulator, socket, log and load; hold the store against the source."""
     module, _, name = reader.partition(":")
     expected, counts = _by_day(getattr(import_module(module), name)(path))
     total = sum(counts.values())
-    log, store = folder / "log", folder / "lake"
+    log, store = folder / "log", store_url(kind, folder)
     with simulator("--source", reader, "--path", path, "--speed", "0", "--linger", "600") as (url, _):
         began = time.monotonic()
         capture = tickerplant(
@@ -189,27 +190,19 @@ def ticks_campaign(reader: str, path: Path, folder: Path) -> TicksReport:
             stdout=subprocess.DEVNULL,
         )  # fmt: skip
         loader = tickerplant("load", "--log", log, "--store", store, "--follow", stdout=subprocess.DEVNULL)
-        wait_for(lambda: _stored(store) >= total, 1200, f"{total:,} rows in the lake", pause=0.25)
+        wait_for(lambda: _stored(store) >= total, 1200, f"{total:,} rows in the store", pause=0.25)
         seconds = time.monotonic() - began
         assert (stop(capture), stop(loader)) == (0, 0)
     is_equal, days_equal = store_tally(store).tables == expected.tables, _stored_by_day(store) == counts
     run("maintain", "--store", store, timeout=900)
     return TicksReport(
-        total, seconds, is_equal, days_equal, store_tally(store).tables == expected.tables, _bytes_per_quote(store)
+        total, seconds, is_equal, days_equal, store_tally(store).tables == expected.tables, bytes_per_quote(store)
     )
 
 
-def _stored(store: Path) -> int:
+def _stored(store: str) -> int:
     found: int = query(store, "select coalesce(sum(stored), 0)::bigint as n from positions")[0]["n"]
     return found
-
-
-def _bytes_per_quote(store: Path) -> float:
-    from deltalake import DeltaTable
-
-    sizes = DeltaTable(str(store / "quotes")).get_add_actions(flatten=True)
-    rows, size = (sum(sizes[name].to_pylist()) for name in ("num_records", "size_bytes"))
-    return size / rows
 
 
 def _print(report: object) -> None:
@@ -245,6 +238,7 @@ def main() -> None:
     parser.add_argument("--postgres-kills", type=int, default=0, help="random SIGKILLs of loader and server, each")
     parser.add_argument("--postgres-outage", action="store_true", help="a server away for half an hour of a market")
     parser.add_argument("--real-ticks", action="store_true", help="all recorded ticks of three days through the wire")
+    parser.add_argument("--store", choices=("lake", "postgres"), default="lake", help="where the recorded ticks go")
     args = parser.parse_args()
     well = True
     with tempfile.TemporaryDirectory() as name:
@@ -253,7 +247,7 @@ def main() -> None:
             _print(killed)
             well &= killed.is_equal and not killed.lost + killed.doubled and killed.gaps_named == killed.interrupted
         if args.real_ticks:
-            played = ticks_campaign("tests.support.lean:read", TICKS, Path(name) / "ticks")
+            played = ticks_campaign("tests.support.lean:read", TICKS, Path(name) / "ticks", args.store)
             _print(played)
             well &= played.is_equal and played.days_equal and played.is_equal_after_maintain
         well &= _postgres(args, Path(name))

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time
+from datetime import date, datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from tickerplant.calendar import NEW_YORK, UTC
 from tickerplant.errors import UsageError
 from tickerplant.model import Batch, Selection
-from tickerplant.query_sql import ASOF, BARS, LAST_QUOTES, window
-from tickerplant.schema import Table, quoted
+from tickerplant.query_sql import ASOF, BARS, LAST_QUOTES, LAST_QUOTES_NEAR, window
+from tickerplant.query_where import Moment, Symbols, chosen, condition, known, not_both, spans_back, state_of
+from tickerplant.query_where import moment as moment
+from tickerplant.schema import quoted
+from tickerplant.stores.corrections import STATE_COLUMNS
 from tickerplant.tables import TABLES
 
 if TYPE_CHECKING:
@@ -26,10 +28,9 @@ if TYPE_CHECKING:
     from tickerplant.fingerprint import Tally
     from tickerplant.stores import AnyStore
 
-Moment = datetime | date | str
-Symbols = str | Iterable[str] | None
 AsOf = datetime | int | None
 
+_LONG_SPAN = timedelta(hours=5)
 _SORT = ("symbol", "session", "ts", "ns", "received_at", "seq", "start", "partition", "position", "item")
 
 
@@ -76,8 +77,8 @@ class Plant:
         A bound is an aware datetime, ISO text with an offset, or a day: midnight in New York. Raises UsageError for a
         table, symbol or bound that cannot be.
         """
-        table = _known(name)
-        where, parameters = _condition(table, symbols, start, end)
+        table = known(name)
+        where, parameters = condition(table, symbols, start, end)
         order = ", ".join(quoted(c) for c in _SORT if c in table.schema.names)
         columns = ", ".join(map(quoted, table.schema.names))
         sql = f"select {columns} from {quoted(name)} where {where} order by {order}"
@@ -87,20 +88,64 @@ class Plant:
         """`table("quotes", ...)`."""
         return self.table("quotes", symbols, start, end)
 
-    def trades(self, symbols: Symbols = None, start: Moment | None = None, end: Moment | None = None) -> Result:
-        """`table("trades", ...)`."""
-        return self.table("trades", symbols, start, end)
+    def trades(
+        self,
+        symbols: Symbols = None,
+        start: Moment | None = None,
+        end: Moment | None = None,
+        *,
+        raw: bool = False,
+        known_at: Moment | None = None,
+    ) -> Result:
+        """Trades in their present state: corrected ones with what is right, cancelled ones left out, each once.
+
+        `corrected_at` and `original_...` say what changed; null for most. `known_at` gives the state that was known at
+        a moment, by what had been received; `raw` every print as it was received, `table("trades", ...)`.
+        """
+        if raw:
+            not_both("trades", known_at)
+            return self.table("trades", symbols, start, end)
+        table, (source, values) = TABLES["trades"], state_of("trades", raw, known_at)
+        where, parameters = condition(table, symbols, start, end)
+        order = ", ".join(quoted(c) for c in _SORT if c in table.schema.names)
+        columns = ", ".join(map(quoted, (*table.schema.names, *STATE_COLUMNS)))
+        sql = f"select {columns} from {source} where {where} order by {order}"
+        return Result(join_nanoseconds(self._store.query(sql, [*values, *parameters], self._as_of)))
 
     def sql(self, sql: str, parameters: Sequence[Any] = ()) -> Result:
         """The result of one read-only statement, columns as the store has them (`ts` and `ns` apart)."""
         return Result(self._store.query(sql, parameters, self._as_of))
 
     def last_quotes(self, symbols: Symbols = None, at: Moment | None = None) -> Result:
-        """The last quote of each symbol, before `at` when given (default: the last there is)."""
-        where, parameters = _condition(TABLES["quotes"], symbols, None, at)
-        sql = LAST_QUOTES[self._store.dialect]
+        """The last quote of each symbol, before `at` when given (default: the last there is).
+
+        Name the symbols when you can: PostgreSQL then looks back from the end as far as it must, not over everything.
+        """
+        names, end = chosen(symbols), moment(at)
+        if names and self._store.dialect == "postgres":
+            return Result(join_nanoseconds(self._look_back(names, end)))
+        return Result(join_nanoseconds(self._last_quotes(LAST_QUOTES[self._store.dialect], names, None, end)))
+
+    def _last_quotes(
+        self, sql: str, names: Iterable[str] | None, start: datetime | None, end: datetime | None
+    ) -> pa.Table:
+        where, parameters = condition(TABLES["quotes"], names, start, end)
         rows = self._store.query(sql.format(where=where), parameters * sql.count("{where}"), self._as_of)
-        return Result(join_nanoseconds(rows.select(TABLES["quotes"].schema.names)))
+        return rows.select(TABLES["quotes"].schema.names)
+
+    def _look_back(self, names: tuple[str, ...], end: datetime | None) -> pa.Table:
+        """Last quotes from spans that reach back twice as far each time, until every symbol is found."""
+        import pyarrow as pa
+
+        found, missing = list[pa.Table](), set(names)
+        for low, high in spans_back(self.sessions("quotes"), end):
+            is_long = low is None or (high is not None and high - low > _LONG_SPAN)
+            sql = LAST_QUOTES["postgres"] if is_long else LAST_QUOTES_NEAR
+            found.append(self._last_quotes(sql, sorted(missing), low, high))
+            missing.difference_update(found[-1].column("symbol").to_pylist())
+            if not missing:
+                break
+        return pa.concat_tables(found).sort_by("symbol")
 
     def bars(
         self,
@@ -109,31 +154,53 @@ class Plant:
         start: Moment | None = None,
         end: Moment | None = None,
         source: str = "trades",
+        *,
+        raw: bool = False,
+        known_at: Moment | None = None,
     ) -> Result:
-        """Bars of any whole interval (`30s`, `5m`, `1h`, `1d`), from every trade or from the latest minute `bars`.
+        """Bars of any whole interval (`30s`, `5m`, `1h`, `1d`), from trades or from the latest minute `bars`.
 
         `ts` is the start of the window, counted from midnight in New York; windows without data have no row. From
-        trades, every print counts, whatever its conditions; from bars, intervals are whole minutes.
+        trades, all count, whatever their conditions, in their present state or as `known_at` a moment; `raw` counts
+        every print received. From bars, intervals are whole minutes.
         """
         if source not in ("trades", "bars"):
             raise UsageError(f"bars: expected source trades or bars, was {source!r}")
         seconds = _seconds(interval)
         if source == "bars" and seconds % 60:
             raise UsageError(f"bars: expected whole minutes from minute bars, was {interval!r}")
-        where, parameters = _condition(TABLES[source], symbol, start, end)
-        sql = BARS[self._store.dialect, source].format(where=where, window=window(self._store.dialect, seconds))
-        return Result(self._store.query(sql, parameters, self._as_of))
+        if source == "bars" and raw:
+            raise UsageError("bars: expected raw with source trades only, was source bars")
+        rows, values = state_of(source, raw, known_at)
+        where, parameters = condition(TABLES[source], symbol, start, end)
+        form = BARS[self._store.dialect, source]
+        sql = form.format(source=rows, where=where, window=window(self._store.dialect, seconds))
+        return Result(self._store.query(sql, [*values, *parameters], self._as_of))
 
-    def asof_join(self, symbol: str, start: Moment | None = None, end: Moment | None = None) -> Result:
-        """Trades of a symbol, each with the quote in force at its time (`bid_price`, `ask_price`, `spread`, `mid`)."""
-        where, parameters = _condition(TABLES["trades"], symbol, start, end)
-        before, earlier = _condition(TABLES["quotes"], symbol, None, end)
-        sql = ASOF[self._store.dialect].format(trades=where, quotes=before)
-        return Result(join_nanoseconds(self._store.query(sql, [*parameters, *earlier], self._as_of)))
+    def asof_join(
+        self,
+        symbol: str,
+        start: Moment | None = None,
+        end: Moment | None = None,
+        *,
+        raw: bool = False,
+        known_at: Moment | None = None,
+    ) -> Result:
+        """Trades of a symbol, each with the quote in force at its time (`bid_price`, `ask_price`, `spread`, `mid`).
+
+        Trades are those of `trades`, with the same `raw` and `known_at`.
+        """
+        rows, values = state_of("trades", raw, known_at)
+        where, parameters = condition(TABLES["trades"], symbol, start, end)
+        before, earlier = condition(TABLES["quotes"], symbol, None, end)
+        if values:
+            before, earlier = f"{before} and received_at <= ?::timestamptz", [*earlier, *values]
+        sql = ASOF[self._store.dialect].format(source=rows, trades=where, quotes=before)
+        return Result(join_nanoseconds(self._store.query(sql, [*values, *parameters, *earlier], self._as_of)))
 
     def sessions(self, table: str = "quotes") -> list[date]:
         """The sessions of which a table has rows."""
-        return self._store.sessions(_known(table))
+        return self._store.sessions(known(table))
 
     def tables(self) -> list[str]:
         """Names of the tables that exist."""
@@ -145,10 +212,9 @@ class Plant:
         """Count and order-independent checksum of the content of each symbol's rows."""
         from tickerplant.fingerprint import Tally
 
-        known = _known(table)
-        names = _symbols(symbols)
+        found, names = known(table), chosen(symbols)
         selection = Selection((table,), ("*",) if names is None else names, moment(start), moment(end))
-        return Tally.of(Batch(known, rows) for rows in self._store.scan(known, selection, self._as_of))
+        return Tally.of(Batch(found, rows) for rows in self._store.scan(found, selection, self._as_of))
 
     def close(self) -> None:
         """Release handles; idempotent."""
@@ -173,19 +239,6 @@ def open_plant(url: str | None = None, as_of: AsOf = None) -> Plant:
     return Plant(open_store(url or settings.store, read_only=True, options=options), as_of)
 
 
-def moment(value: Moment | None) -> datetime | None:
-    """A bound in UTC: an aware datetime, ISO text with an offset, or a day (midnight in New York)."""
-    if value is None:
-        return None
-    if isinstance(value, str):
-        value = _parsed(value)
-    if not isinstance(value, datetime):
-        return datetime.combine(value, time(), NEW_YORK).astimezone(UTC)
-    if value.tzinfo is None:
-        raise UsageError(f"time: expected one with a zone, was {value.isoformat()}; do add +00:00 or tzinfo=UTC")
-    return value.astimezone(UTC)
-
-
 def join_nanoseconds(rows: pa.Table) -> pa.Table:
     """Rows with `ts` and `ns` joined into one column `ts` of type timestamp[ns, UTC].
 
@@ -203,57 +256,6 @@ def join_nanoseconds(rows: pa.Table) -> pa.Table:
         raise UsageError("ts: expected times of 1677 to 2262, was one outside; do use sql() and `ts`, `ns`") from None
     place = rows.column_names.index("ts")
     return rows.set_column(place, "ts", joined.cast(pa.timestamp("ns", "UTC"))).drop_columns(["ns"])
-
-
-def _parsed(text: str) -> datetime | date:
-    for parse in (date.fromisoformat, datetime.fromisoformat):
-        try:
-            return parse(text)
-        except ValueError:
-            continue
-    raise UsageError(f"time: expected 2026-11-20 or 2026-11-20T09:30:00-05:00, was {text!r}")
-
-
-def _known(name: str) -> Table:
-    if name not in TABLES:
-        raise UsageError(f"table: expected one of {', '.join(TABLES)}, was {name!r}")
-    return TABLES[name]
-
-
-def _symbols(symbols: Symbols) -> tuple[str, ...] | None:
-    if symbols is None or symbols == "*":
-        return None
-    return (symbols,) if isinstance(symbols, str) else tuple(symbols)
-
-
-def _condition(table: Table, symbols: Symbols, start: Moment | None, end: Moment | None) -> tuple[str, list[Any]]:
-    """The `where` of a selection with its parameters; sessions are bounded too, so that files are pruned."""
-    names, low, high = _symbols(symbols), moment(start), moment(end)
-    terms, parameters = [], list[Any]()
-    if names is not None:
-        if "symbol" not in table.schema.names:
-            raise UsageError(f"{table.name}: expected no symbols (the table has none), was {names}")
-        terms.append(f"symbol in ({', '.join('?' * len(names))})" if names else "false")
-        parameters += names
-    for bound, sign in ((low, ">="), (high, "<")):
-        if bound is not None:
-            condition, values = _bound(table, bound, sign)
-            terms.append(condition)
-            parameters += values
-    return " and ".join(terms) or "true", parameters
-
-
-def _bound(table: Table, at: datetime, sign: str) -> tuple[str, list[Any]]:
-    local = at.astimezone(NEW_YORK)
-    if table.time is not None:
-        day = "session >= ?" if sign == ">=" else "session <= ?"
-        return f"{day} and {quoted(table.time)} {sign} ?::timestamptz", [local.date(), at.isoformat()]
-    if "session" not in table.schema.names:
-        raise UsageError(f"{table.name}: expected no start or end (the table has no time), was {at.isoformat()}")
-    comparison = ">" if sign == ">=" and local.time() != time() else sign
-    if sign == "<" and local.time() != time():
-        comparison = "<="
-    return f"session {comparison} ?", [local.date()]
 
 
 def _seconds(interval: str) -> int:

@@ -17,9 +17,17 @@ LAST_QUOTES = {
     qualify row_number() over (partition by symbol order by ns desc, received_at desc, seq desc) = 1
     order by symbol""",
     "postgres": """
-    select * from (select distinct on (symbol) * from quotes where {where}
-        order by symbol, ts desc, ns desc, received_at desc, seq desc) newest order by symbol""",
+    with newest as (select symbol, max(ts) as ts from quotes where {where} group by symbol)
+    select * from (
+        select distinct on (q.symbol) q.* from (select * from quotes where {where}) q join newest using (symbol, ts)
+        order by q.symbol, q.ns desc, q.received_at desc, q.seq desc
+    ) last order by symbol""",
 }
+
+LAST_QUOTES_NEAR = """
+    select distinct on (symbol) * from quotes where {where}
+    order by symbol, ts desc, ns desc, received_at desc, seq desc"""
+"""The same for PostgreSQL over a short span, which it finds by BRIN."""
 
 BARS = {
     ("duckdb", "trades"): """
@@ -27,13 +35,13 @@ BARS = {
             arg_min(price, (ts, ns, received_at, seq)) as open, max(price) as high, min(price) as low,
             arg_max(price, (ts, ns, received_at, seq)) as close, sum(size) as volume, count(*) as trade_count,
             sum(price * size) / nullif(sum(size), 0) as vwap
-        from trades where {where} group by 1, 2, session order by 1, 2""",
+        from {source} where {where} group by 1, 2, session order by 1, 2""",
     ("duckdb", "bars"): """
         select symbol, {window} as ts,
             arg_min(open, ts) as open, max(high) as high, min(low) as low, arg_max(close, ts) as close,
             sum(volume) as volume, sum(trade_count)::bigint as trade_count,
             sum(vwap * volume) / nullif(sum(volume), 0) as vwap
-        from bars_latest where interval = '1m' and {where} group by 1, 2, session order by 1, 2""",
+        from {source} where interval = '1m' and {where} group by 1, 2, session order by 1, 2""",
     ("postgres", "trades"): """
         select symbol, {window} as ts,
             (array_agg(price order by ts, ns, received_at, seq))[1] as open,
@@ -41,7 +49,7 @@ BARS = {
             (array_agg(price order by ts desc, ns desc, received_at desc, seq desc))[1] as close,
             sum(size) as volume, count(*) as trade_count,
             sum(price * size) / nullif(sum(size), 0) as vwap
-        from trades where {where} group by 1, 2, session order by 1, 2""",
+        from {source} where {where} group by 1, 2, session order by 1, 2""",
     ("postgres", "bars"): """
         select symbol, {window} as ts,
             (array_agg(open order by ts))[1] as open,
@@ -49,12 +57,12 @@ BARS = {
             (array_agg(close order by ts desc))[1] as close,
             sum(volume) as volume, sum(trade_count)::bigint as trade_count,
             sum(vwap * volume) / nullif(sum(volume), 0) as vwap
-        from bars_latest where "interval" = '1m' and {where} group by 1, 2, session order by 1, 2""",
+        from {source} where "interval" = '1m' and {where} group by 1, 2, session order by 1, 2""",
 }
 
 ASOF = {
     "duckdb": """
-    with t as (select *, epoch_us(ts)::hugeint * 1000 + ns as nanos from trades where {trades}),
+    with t as (select *, epoch_us(ts)::hugeint * 1000 + ns as nanos from {source} where {trades}),
     q as (
         select symbol, epoch_us(ts)::hugeint * 1000 + ns as nanos, bid_price, bid_size, ask_price, ask_size
         from quotes where {quotes}
@@ -65,7 +73,7 @@ ASOF = {
     from t asof left join q on t.symbol = q.symbol and t.nanos >= q.nanos
     order by t.nanos, t.received_at, t.seq""",
     "postgres": """
-    with t as (select * from trades where {trades}),
+    with t as (select * from {source} where {trades}),
     q as (
         select *, row_number() over (partition by symbol order by ts, ns, received_at, seq) as n
         from quotes where {quotes}

@@ -46,10 +46,6 @@ def _count(text: str) -> int:
     return value
 
 
-def _count_if_any(text: str) -> int | None:
-    return _count(text) if text else None
-
-
 def _seconds(text: str) -> float:
     value = float(text)
     if not 0 <= value <= 2_000_000:
@@ -66,6 +62,10 @@ def _retention(text: str) -> Retention:
             raise ValueError("expected days such as 90, or by table such as quotes=30,trades=90, each table once")
         found[table.strip() or "*"] = int(days)
     return Retention(tuple(found.items()))
+
+
+def _count_if_any(text: str) -> int | None:
+    return _count(text) if text else None
 
 
 def _level(text: str) -> str:

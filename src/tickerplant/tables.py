@@ -75,7 +75,8 @@ QUOTES = Table(
 
 TRADES = Table(
     "trades",
-    "Prints, one row for each message received. Cancels and corrections are in `trade_corrections`.",
+    "Prints, one row for each message received. Cancels and corrections are in `trade_corrections`; `trades_latest` "
+    "shows what became of each trade, `trades_known_at(moment)` what was known.",
     (
         _symbol(),
         *_time(),
@@ -91,7 +92,8 @@ TRADES = Table(
 
 TRADE_CORRECTIONS = Table(
     "trade_corrections",
-    "Trades the venue corrected, cancelled or marked as errors after they were printed.",
+    "Trades the venue corrected, cancelled or marked as errors after they were printed. `trade_corrections_unmatched` "
+    "shows those whose trade was never received.",
     (
         _symbol(),
         *_time("When the correction was sent"),

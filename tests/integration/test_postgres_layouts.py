@@ -7,7 +7,8 @@ import os
 import random
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -93,7 +94,8 @@ def test_partitions_of_the_next_weekdays_are_there_before_their_rows(place: Plac
     with place.link() as link:
         for name in sorted(expected):
             link.execute(f"drop table {name}".encode())
-    with closing(place.store()) as store, store.loading("p"):
+    with closing(place.store()) as store:
+        write(store, 0)
         assert expected <= {name for (name,) in place.select(found)}
         assert store.sessions(QUOTES) == []
 
@@ -298,6 +300,21 @@ def test_aggregates_equal_an_independent_computation_also_after_late_and_dropped
         assert held(store, "quotes_1m") == expected_statistics([r for r in quotes if r["ts"] >= midnight])
 
 
+def test_an_absurd_row_does_not_end_the_aggregates(place: Place) -> None:
+    absurd = [{"ts": NINE_THIRTY, "seq": i, "price": v, "size": v} for i, v in enumerate([1e308, 1e308, 5e-324, 2.0])]
+    sides = [
+        {"ts": NINE_THIRTY, "seq": i, **dict.fromkeys(("bid_price", "bid_size", "ask_price", "ask_size"), 1e308)}
+        for i in range(2)
+    ]
+    with closing(place.store()) as store:
+        write(store, 0, rows(TRADES, *absurd), rows(QUOTES, *sides, {"ts": NINE_THIRTY, "seq": 2, "ask_price": 1.5}))
+        list(store.maintain(LATER))
+        trades = store.query("select open, high, low, close, volume, trade_count, vwap from trades_1m").to_pylist()
+        assert [list(row.values()) for row in trades] == [[1e308, 1e308, 5e-324, 2.0, 2.0, 4, 2.0]]
+        quotes = store.query("select quote_count, average_spread, average_bid_size from quotes_1m").to_pylist()
+        assert quotes == [{"quote_count": 3, "average_spread": 0.5, "average_bid_size": 1.0}]
+
+
 # Which layout, and its migrations
 
 
@@ -394,22 +411,40 @@ def test_a_server_without_the_extension_says_so(place: Place) -> None:
         assert obstacle(link) == "the server does not have it"
 
 
+@contextmanager
+def fresh_database() -> Iterator[str]:
+    """A database of the server with TimescaleDB that has nothing in it."""
+    url, name = timescale_url() or "", f"layouts_{os.getpid()}"
+    with psycopg.connect(url, autocommit=True) as link:
+        link.execute(f"create database {name} template template0".encode())
+    try:
+        yield make_conninfo(url, dbname=name)
+    finally:
+        with psycopg.connect(url, autocommit=True) as link:
+            link.execute(f"drop database {name} with (force)".encode())
+
+
 @NO_TIMESCALE
 def test_another_licence_means_partitions() -> None:
-    url, name = timescale_url() or "", f"licence_{os.getpid()}"
-    with psycopg.connect(url, autocommit=True) as link:
-        link.execute(f"create database {name}".encode())
-    try:
-        limited = make_conninfo(url, dbname=name, options="-ctimescaledb.license=apache")
+    with fresh_database() as info:
+        limited = make_conninfo(info, options="-ctimescaledb.license=apache")
         with closing(PostgresStore(limited, StoreOptions())) as store:
             store.init()
             with store.connect() as link:
                 assert "its licence is 'apache'" in (obstacle(link) or "")
             write(store, 0, quote(NINE_THIRTY))
             assert store.housing().layout == "partitions"
-    finally:
-        with psycopg.connect(url, autocommit=True) as link:
-            link.execute(f"drop database {name} with (force)".encode())
+
+
+@NO_TIMESCALE
+def test_stores_made_at_once_in_a_new_database_all_get_hypertables() -> None:
+    def made(number: int) -> str:
+        with closing(PostgresStore(info, StoreOptions(schema=f"s{number}"))) as store:
+            store.init()
+            return store.housing().layout
+
+    with fresh_database() as info, ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(made, range(3))) == ["hypertables"] * 3
 
 
 # Queries end in time

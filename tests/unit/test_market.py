@@ -136,23 +136,32 @@ def test_halted_symbols_are_silent() -> None:
         assert not [r for r in events if start <= r["sent_ns"] < end]
 
 
-def test_corrections_name_trades_that_were_sent() -> None:
-    market = Market(seed=5, symbols=30, minutes=5, rate=1000.0)
-    trades: dict[tuple[str, str], dict[str, Any]] = {}
+def test_corrections_name_what_was_sent() -> None:
+    market = Market(seed=5, symbols=30, minutes=5, rate=1000.0, corrected=1 / 200)
+    stood: dict[tuple[str, str], tuple[Any, ...]] = {}
     corrections: list[dict[str, Any]] = []
     for part in parts(market):
         for batch in decode([b"[" + b",".join(part.messages) + b"]"]).batches:
             if batch.table.name == "trades":
-                trades |= {(r["symbol"], r["trade_id"]): r for r in batch.rows.to_pylist()}
+                stood |= {(r["symbol"], r["trade_id"]): _price_size_conditions(r) for r in batch.rows.to_pylist()}
             elif batch.table.name == "trade_corrections":
                 corrections += batch.rows.to_pylist()
-    assert {r["kind"] for r in corrections} >= {"correction", "cancel"}
+    assert {r["kind"] for r in corrections} == {"correction", "cancel", "error"}
+    unknown = chained = 0
     for row in corrections:
-        trade = trades[row["symbol"], row["original_id"]]
-        assert (trade["price"], trade["size"]) == (row["original_price"], row["original_size"])
+        before = stood.get((row["symbol"], row["original_id"]))
+        unknown += before is None
+        chained += any(row["original_id"] == other["corrected_id"] for other in corrections)
+        assert before is None or before[:2] == (row["original_price"], row["original_size"])
         if row["kind"] == "correction":
-            assert row["corrected_price"] == round(trade["price"] + 0.01, 4)
-            assert row["original_conditions"] == trade["conditions"]
+            after = _price_size_conditions(row, "corrected_")
+            assert after == (round(row["original_price"] + 0.01, 4), row["original_size"], row["original_conditions"])
+            stood[row["symbol"], row["corrected_id"]] = after
+    assert 0 < unknown < len(corrections) / 8 < chained * 2 < len(corrections)
+
+
+def _price_size_conditions(row: dict[str, Any], of: str = "") -> tuple[Any, ...]:
+    return row[f"{of}price"], row[f"{of}size"], row[f"{of}conditions"]
 
 
 def test_trades_and_quotes_look_like_a_market() -> None:
@@ -212,6 +221,7 @@ def test_about_says_what_is_played() -> None:
         "minutes": 1,
         "session": "2025-11-20",
         "rate": 30.0,
+        "corrected": 1 / 5000,
     }
 
 

@@ -25,6 +25,9 @@ def command(
     rate: Annotated[
         float | None, typer.Option(help="Quotes and trades a second of market time in the day's mean; 3 a symbol.")
     ] = None,
+    corrected: Annotated[
+        float, typer.Option(help="Share of the trades that are corrected or cancelled later.", min=0, max=1)
+    ] = 1 / 5000,
     log: Annotated[Path | None, typer.Option(help="Replay the frames of this log instead.")] = None,
     partition: Annotated[str | None, typer.Option(help="Partition of the log, when it has several.")] = None,
     source: Annotated[
@@ -71,7 +74,7 @@ def command(
         linger_s=linger,
         oracle=oracle,
     )
-    chosen = _source(log, partition, source, path, (seed, symbols, minutes, session.date(), rate))
+    chosen = _source(log, partition, source, path, (seed, symbols, minutes, session.date(), rate, corrected))
     _serve(chosen, options)
 
 
@@ -94,10 +97,10 @@ def _source(
     return _seeded(*market)
 
 
-def _seeded(seed: int, symbols: int, minutes: int, session: date, rate: float | None) -> Any:
+def _seeded(seed: int, symbols: int, minutes: int, session: date, rate: float | None, corrected: float) -> Any:
     from tickerplant.simulator.market import Market, seeded
 
-    return seeded(Market(seed, symbols, minutes, session, rate))
+    return seeded(Market(seed, symbols, minutes, session, rate, corrected))
 
 
 def _serve(source: Any, options: Any) -> None:

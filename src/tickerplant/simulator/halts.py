@@ -12,6 +12,7 @@ import numpy.typing as npt
 Ints = npt.NDArray[np.int64]
 _NEVER = np.iinfo(np.int64).max
 _SECOND = 1_000_000_000
+_ONCE_MORE, _OF_UNKNOWN = 0.4, 0.05
 
 _UTP_HALT = ("P", "Volatility Trading Pause", "LUDP", "Volatility Trading Pause")
 _UTP_RESUME = ("T", "Trading Resumption", "LUDP", "Volatility Trading Pause")
@@ -25,6 +26,13 @@ class Row(NamedTuple):
     due: int
     number: int
     table: str
+    columns: dict[str, Any]
+
+
+class Later(NamedTuple):
+    """Columns of a row to be sent at `due`."""
+
+    due: int
     columns: dict[str, Any]
 
 
@@ -92,17 +100,37 @@ def band(symbol: str, tape: str, cents: int) -> dict[str, Any]:
     return {"symbol": symbol, "tape": tape, "limit_up": up, "limit_down": down, "indicator": "B"}
 
 
-def afterthought(chance: np.random.Generator, trade: dict[str, Any], new_id: int) -> dict[str, Any]:
+def afterthoughts(chance: np.random.Generator, trade: dict[str, Any], sent: int, new_id: int) -> list[Later]:
+    """What is said later of a trade sent at `sent`: corrected, cancelled or an error, and then once more perhaps.
+
+    A correction gives the trade a new id, `new_id` and the next ones, which the message after it names. One in twenty
+    is of a trade that was never sent.
+    """
+    due = sent + _SECOND + int(chance.exponential(5e9))
+    is_unknown = bool(chance.random() < _OF_UNKNOWN)
+    found = [
+        Later(due, _afterthought(chance, {**trade, "trade_id": str(new_id + 99)} if is_unknown else trade, new_id))
+    ]
+    while found[-1].columns["kind"] == "correction" and chance.random() < _ONCE_MORE:
+        due, last = due + _SECOND + int(chance.exponential(5e9)), found[-1].columns
+        now = {name: last[f"corrected_{name}"] for name in ("price", "size", "conditions")}
+        found.append(
+            Later(due, _afterthought(chance, {**trade, **now, "trade_id": last["corrected_id"]}, new_id + len(found)))
+        )
+    return found
+
+
+def _afterthought(chance: np.random.Generator, trade: dict[str, Any], new_id: int) -> dict[str, Any]:
     """A cancel, an error or a correction of a trade."""
-    conditions = trade.pop("conditions")
     kind = str(chance.choice(["correction", "cancel", "error"], p=[0.6, 0.3, 0.1]))
+    made = {k: trade[k] for k in ("symbol", "exchange", "tape")} | {"kind": kind, "original_id": trade["trade_id"]}
+    made |= {f"original_{k}": trade[k] for k in ("price", "size")}
     if kind != "correction":
-        return trade | {"kind": kind}
-    return trade | {
-        "kind": kind,
-        "original_conditions": conditions,
+        return made
+    return made | {
+        "original_conditions": trade["conditions"],
         "corrected_id": str(new_id),
-        "corrected_price": round(trade["original_price"] + 0.01, 4),
-        "corrected_size": trade["original_size"],
-        "corrected_conditions": conditions,
+        "corrected_price": round(trade["price"] + 0.01, 4),
+        "corrected_size": trade["size"],
+        "corrected_conditions": trade["conditions"],
     }

@@ -23,8 +23,8 @@ from tickerplant.schema import Table
 from tickerplant.simulator import activity
 from tickerplant.simulator.bars import PRICE_SCALE, SIZE_SCALE, Prints, Window
 from tickerplant.simulator.dialect import Dialect
-from tickerplant.simulator.halts import Diary, Halts, Row, afterthought, band, plan_halts, write_halts
-from tickerplant.simulator.source import SLICE_MESSAGES, Source, Symbols, Timed, slices
+from tickerplant.simulator.halts import Diary, Halts, Row, afterthoughts, band, plan_halts, write_halts
+from tickerplant.simulator.source import SLICE_MESSAGES, Rows, Source, Symbols, Timed, slices
 from tickerplant.simulator.tickers import tickers
 from tickerplant.tables import BARS, DAILY_BARS, QUOTES, TABLES, TRADES
 
@@ -33,7 +33,9 @@ _SECOND = 1_000_000_000
 _HALF_MINUTE_S = 30
 _DEFAULT_RATE_PER_SYMBOL = 3.0
 _BAR_DELAY_NS, _DAILY_DELAY_NS, _BAR_STEP_NS = 5_000_000, 300_000_000, 10_000
-_LATE, _CORRECTED, _FRACTIONAL, _LOCKED, _ONE_SIDED = 1 / 2000, 1 / 5000, 0.01, 0.02, 0.002
+_LATE, _FRACTIONAL, _LOCKED, _ONE_SIDED = 1 / 2000, 0.01, 0.02, 0.002
+CORRECTED = 1 / 5000
+_IDS_A_TRADE = 100
 _LOWEST_CENTS = 150
 _VENUES = np.array(["N", "Q", "P", "Z", "Y", "K", "J", "B", "X", "V", "U", "H", "D"])
 _LIT_WEIGHTS = np.array([18, 22, 14, 12, 3, 12, 4, 2, 1, 5, 4, 3]) / 100
@@ -44,13 +46,14 @@ _LATE_CONDITION = 4
 @dataclass(frozen=True)
 class Market:
     """What to make: `minutes` from the open of `session` (390 is a whole day), `rate` quotes and trades a second of
-    market time in the day's mean (None: three a symbol)."""
+    market time in the day's mean (None: three a symbol), `corrected` the share of trades corrected or cancelled."""
 
     seed: int = 7
     symbols: int = 200
     minutes: int = 5
     session: date = date(2025, 11, 20)
     rate: float | None = None
+    corrected: float = CORRECTED
 
 
 def seeded(market: Market, dialect: Dialect | None = None) -> Source:
@@ -63,6 +66,7 @@ def seeded(market: Market, dialect: Dialect | None = None) -> Source:
         "minutes": market.minutes,
         "session": market.session.isoformat(),
         "rate": maker.rate,
+        "corrected": market.corrected,
     }
     made = slices(maker.stretches(), dialect or Dialect(), Symbols(maker.names))
     return Source(made, about, market.minutes * 60.0)
@@ -215,8 +219,7 @@ class _Maker:
             "tape": self._tape(symbol),
         }
         made = batch(TRADES, columns, len(ts))
-        self._regret(made, sent)
-        return [Timed(made, sent)]
+        return [Timed(made, sent, self._regret(made, sent))]
 
     def _delayed(self, sent: Ints) -> tuple[Ints, npt.NDArray[np.bool_]]:
         """Event times: a few trades of the first half of a minute happened in the minute before."""
@@ -262,16 +265,15 @@ class _Maker:
         self._late[prints.symbol[is_late]] = True
         self._day_bars.add(prints)
 
-    def _regret(self, made: Batch, sent: Ints) -> None:
-        """Note corrections and cancels of a few trades for later."""
-        for row in np.flatnonzero(self._chance.random(len(sent)) < _CORRECTED).tolist():
-            trade = made.rows.slice(row, 1).to_pylist()[0]
-            original = {f"original_{k}": trade[k] for k in ("price", "size")}
-            common = {k: trade[k] for k in ("symbol", "exchange", "tape", "conditions")}
-            self._next_new_id += 1
-            wrong = {**common, **original, "original_id": trade["trade_id"]}
-            due = int(sent[row]) + _SECOND + int(self._chance.exponential(5e9))
-            self._diary.add(due, "trade_corrections", afterthought(self._chance, wrong, self._next_new_id))
+    def _regret(self, made: Batch, sent: Ints) -> Rows:
+        """Note corrections and cancels of a few trades for later; returns these trades by row."""
+        chosen = np.flatnonzero(self._chance.random(len(sent)) < self._market.corrected)
+        trades = dict(zip(chosen.tolist(), made.rows.take(pa.array(chosen)).to_pylist(), strict=True))
+        for row, trade in trades.items():
+            for later in afterthoughts(self._chance, trade, int(sent[row]), self._next_new_id):
+                self._diary.add(later.due, "trade_corrections", later.columns)
+            self._next_new_id += _IDS_A_TRADE
+        return trades
 
     def _at_mark(self, second: int) -> list[Timed]:
         """What is sent just after a half-minute mark: bars and daily bars at the minute, updated bars in between."""

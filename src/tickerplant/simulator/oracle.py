@@ -17,6 +17,7 @@ import numpy.typing as npt
 from tickerplant.fingerprint import Fingerprint, Hashes, Tally
 from tickerplant.simulator.dialect import Dialect
 from tickerplant.simulator.source import GARBLED, UNKNOWN, Ints, Slice
+from tickerplant.simulator.truth import Truth
 
 
 class Accounts:
@@ -83,6 +84,7 @@ class Sent:
     """What one connection was sent. `messages` are rows, with duplicates; garbled and unknown ones are beside them."""
 
     accounts: Accounts
+    truth: Truth | None
     feed: str
     connected_ns: int
     closed_ns: int | None = None
@@ -103,6 +105,8 @@ class Sent:
         self.messages += len(chosen) - unknown - garbled
         self.frames += frames
         self.accounts.add(part, chosen)
+        if self.truth:
+            self.truth.take(part, chosen)
 
     def as_json(self) -> dict[str, Any]:
         """The connection's entry of the oracle."""
@@ -122,11 +126,14 @@ class Ledger:
     _open: list[Sent] = field(default_factory=list)
     _closed: list[dict[str, Any]] = field(default_factory=list)
     _closed_tally: Tally = field(default_factory=Tally)
+    _truths: dict[str, Truth] = field(default_factory=dict)
     _due: float = 0.0
 
     def opened(self, feed: str) -> Sent:
         """The account of a new connection."""
-        sent = Sent(Accounts(self.dialect), feed, time.time_ns())
+        # Only the made-up market notes which trades it will correct.
+        truth = self._truths.setdefault(feed, Truth(self.dialect)) if self.source.get("kind") == "market" else None
+        sent = Sent(Accounts(self.dialect), truth, feed, time.time_ns())
         self._open.append(sent)
         return sent
 
@@ -158,6 +165,7 @@ class Ledger:
             **{name: sums[name] for name in ("garbled", "unknown", "duplicates")},
             "missed": dict(sorted(self.missed.items())),
             "tables": total.as_json(),
+            "latest": {feed: truth.as_json() for feed, truth in self._truths.items()},
             "connections": connections,
             "faults": self.faults,
             "source": dict(self.source),

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,8 +19,10 @@ from tickerplant.errors import UsageError
 from tickerplant.fingerprint import Hashes, row_hashes
 from tickerplant.model import Batch
 from tickerplant.simulator.dialect import Dialect
+from tickerplant.tables import BARS, DAILY_BARS, TRADE_CORRECTIONS
 
 Ints = npt.NDArray[np.int64]
+Rows = Mapping[int, Mapping[str, Any]]
 SLICE_MESSAGES = 20_000
 UNKNOWN, GARBLED = 254, 255
 """Channel codes of messages that are no row: of an unknown type, and a whole frame that cannot be read."""
@@ -30,7 +33,9 @@ class Slice:
     """Messages in order: `ts` the nanosecond at which each is due, its JSON, channel code, symbol code and row hash.
 
     `frames` gives the frame number of each message and `payloads` the frames' own bytes when the source had frames
-    that must be kept; None lets the server pack freely.
+    that must be kept; None lets the server pack freely. `windows` is the start of each bar's window, for the
+    messages that are bars; `noted` are rows by their place that an oracle must know whole: corrections and the trades
+    they will concern.
     """
 
     ts: Ints
@@ -41,13 +46,19 @@ class Slice:
     hashes: Hashes
     frames: Ints | None = None
     payloads: Sequence[bytes] = ()
+    windows: Ints | None = None
+    noted: Rows = field(default_factory=dict)
 
 
 class Timed(NamedTuple):
-    """Rows and the nanosecond at which each is to be sent; `send` None means at its event time."""
+    """Rows and the nanosecond at which each is to be sent; `send` None means at its event time.
+
+    `noted` are those rows, by number, that will be corrected or cancelled.
+    """
 
     batch: Batch
     send: Ints | None = None
+    noted: Rows = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -114,14 +125,33 @@ def _slice(
     count = len(due)
     messages = np.empty(count, object)
     channels, symbols = np.empty(count, np.uint8), np.empty(count, np.int32)
-    hashes = np.empty(count, np.uint64)
+    hashes, windows = np.empty(count, np.uint64), np.zeros(count, np.int64)
+    noted: dict[int, Mapping[str, Any]] = {}
     for number in np.unique(owner):
         where = np.flatnonzero(owner == number)
         batch = _take(stretch[number].batch, row[where])
         rendered = dialect.render(batch)
         messages[where], channels[where] = rendered.messages, rendered.channels
         symbols[where], hashes[where] = known.codes(batch.rows.column("symbol")), row_hashes(*batch)
-    return Slice(due, messages.tolist(), channels, symbols, known.names, hashes)
+        if batch.table in (BARS, DAILY_BARS):
+            windows[where] = _windows(batch)
+        noted |= _noted(stretch[number], batch, row[where], where)
+    return Slice(due, messages.tolist(), channels, symbols, known.names, hashes, windows=windows, noted=noted)
+
+
+def _windows(batch: Batch) -> Ints:
+    """A number for each bar's window; days and microseconds are never mixed."""
+    start = batch.rows.column("ts" if batch.table is BARS else "session")
+    return start.view(pa.int64() if batch.table is BARS else pa.int32()).to_numpy()
+
+
+def _noted(timed: Timed, batch: Batch, rows: Ints, places: Ints) -> dict[int, Mapping[str, Any]]:
+    if batch.table is TRADE_CORRECTIONS:
+        return dict(zip(places.tolist(), batch.rows.to_pylist(), strict=True))
+    if not timed.noted:
+        return {}
+    chosen = zip(rows.tolist(), places.tolist(), strict=True)
+    return {place: timed.noted[row] for row, place in chosen if row in timed.noted}
 
 
 def _take(batch: Batch, rows: Ints) -> Batch:

@@ -12,7 +12,7 @@ from tickerplant.schema import Table
 from tickerplant.stores.lake import LakeStore
 from tickerplant.stores.lake_actions import File
 from tickerplant.stores.lake_files import read_groups
-from tickerplant.stores.lake_log import TableLog
+from tickerplant.stores.lake_log import RETIRED, TableLog
 from tickerplant.tables import POSITIONS, TABLES
 
 _AGREE_S, _PAUSE_S = 1.0, 0.01
@@ -52,7 +52,8 @@ def _state(log: TableLog) -> TableState:
 def _agree(states: list[TableState]) -> bool:
     """Whether no table is ahead of `positions`, the first."""
     reached = states[0].transactions
-    return all(at <= reached.get(name, 0) for state in states for name, at in state.transactions.items())
+    found = ((name, at) for state in states for name, at in state.transactions.items() if name != RETIRED)
+    return all(at <= reached.get(name, 0) for name, at in found)
 
 
 def write_log(root: Path, state: TableState) -> None:

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from tickerplant.errors import Fatal, Retryable, UsageError
 from tickerplant.schema import TIMESTAMP, Table, quoted
+from tickerplant.stores.corrections import KNOWN_AT, LATEST, UNMATCHED, newest, trades_state, unmatched
 from tickerplant.stores.lake_actions import File
 from tickerplant.stores.lake_log import TableLog
 from tickerplant.stores.lake_scan import files_as_of
@@ -30,6 +31,7 @@ _TYPES: dict[pa.DataType, str] = {
     pa.date32(): "date",
     TIMESTAMP: "timestamptz",
 }
+_KNOWN = "received_at <= moment::timestamptz"
 _WORD = re.compile(r"[a-z_][a-z0-9_]*")
 _EXPLAIN = re.compile(r"\s*explain(\s+analyze)?(\s*\([^)]*\))?\s+(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
 _ALLOWED = "one statement that reads (select, with, from, describe, summarize, show, explain)"
@@ -59,9 +61,13 @@ class Engine:
         """The result of one statement; see `LakeStore.query`."""
         with self._database.cursor() as connection, _named_errors():
             _check(connection, sql)
-            for name in _referenced(sql, self._logs):
+            names = _referenced(sql, self._logs)
+            for name in names:
                 log = self._logs[name]
                 for statement in views(log.table, log.folder, files_as_of(log, as_of)):
+                    connection.execute(statement)
+            if {"trades", "trade_corrections"} <= set(names):
+                for statement in trade_views():
                     connection.execute(statement)
             relation = connection.sql(sql, params=list(parameters) or None)
             return relation.to_arrow_table()
@@ -75,16 +81,23 @@ def views(table: Table, folder: Path, files: Sequence[File]) -> Iterator[str]:
     """Statements that make the temporary views of a table from the files of one version."""
     yield f"create or replace temp view {quoted(table.name)} as {_source(table, folder, files)}"
     if table.mode == "append" and table.key:
-        newest = (
-            f"qualify row_number() over (partition by {', '.join(map(quoted, table.key))} "
-            "order by received_at desc, seq desc) = 1"
-        )
-        name = quoted(table.name)
-        yield f"create or replace temp view {quoted(table.name + '_latest')} as select * from {name} {newest}"
-        yield (
-            f"create or replace temp macro {quoted(table.name + '_known_at')}(moment) as table "
-            f"select * from {name} where received_at <= moment::timestamptz {newest}"
-        )
+        yield _view(f"{table.name}_latest", newest("duckdb", table))
+        yield _macro(f"{table.name}_known_at", newest("duckdb", table, _KNOWN))
+
+
+def trade_views() -> Iterator[str]:
+    """Statements that make the views over `trades` and `trade_corrections`."""
+    yield _view(LATEST, trades_state("duckdb"))
+    yield _macro(KNOWN_AT, trades_state("duckdb", _KNOWN))
+    yield _view(UNMATCHED, unmatched("duckdb"))
+
+
+def _view(name: str, sql: str) -> str:
+    return f"create or replace temp view {quoted(name)} as {sql}"
+
+
+def _macro(name: str, sql: str) -> str:
+    return f"create or replace temp macro {quoted(name)}(moment) as table {sql}"
 
 
 def _source(table: Table, folder: Path, files: Sequence[File]) -> str:
@@ -103,6 +116,8 @@ def _referenced(sql: str, logs: Mapping[str, TableLog]) -> list[str]:
     words = set(_WORD.findall(sql.lower()))
     if "show" in words or "information_schema" in words:
         return list(logs)
+    if words & {LATEST, KNOWN_AT, UNMATCHED}:
+        words |= {"trades", "trade_corrections"}
     return [n for n in logs if words & {n, f"{n}_latest", f"{n}_known_at"}]
 
 

@@ -79,8 +79,9 @@ class PostgresStore:
         """A new connection for writing, given up when the server says nothing for `silence_s`. Raises Retryable when
         the server is away."""
         self._wake()
-        path = f"{quoted(self.options.schema)}, public"
-        return connect(self._info, self.url, [("search_path", path)], silence_s)
+        # Compiling takes longer than any statement of ours.
+        settings = [("search_path", f"{quoted(self.options.schema)}, public"), ("jit", "off")]
+        return connect(self._info, self.url, settings, silence_s)
 
     def init(self) -> list[Step]:
         """Bring the schema up to date; returns the steps that were run."""
@@ -203,6 +204,7 @@ class PostgresStore:
         try:
             self._layout = layout_for(link, layout_of(link, self.options.schema))
             require(link, self.options.schema, self._layout)
+            self._layout.ahead(link, _today())
             for lease in self._leases.values():
                 lease.renew()
         except BaseException:
@@ -214,9 +216,6 @@ class PostgresStore:
     def loading(self, partition: str, wait_s: float | None = None) -> AdvisoryLease:
         """Own the loading of a partition; waits for the present owner, at most `wait_s` (then Busy)."""
         self._writable("load")
-        with self._writing():
-            link = self._ready()
-            self._layout_now().ahead(link, _today())
         lease = AdvisoryLease(self, partition, f"loading {partition} into {self.url}", wait_s)
         return lease
 

@@ -19,21 +19,29 @@ def _at_end(function: str, values: tuple[str, ...]) -> dict[str, str]:
     return {value: f"({row})[{place}]" for place, value in enumerate(values, len(_ARRIVAL) + 1)}
 
 
+def _sane(*values: str) -> str:
+    """A filter for sums: PostgreSQL ends a query at the first overflow or underflow, which one absurd row can cause."""
+    limits = (f"({value} = 0 or abs({value}) between 1e-60 and 1e60)" for value in values)
+    return f"filter (where {' and '.join(limits)})"
+
+
 _SIDES = ("bid_price", "bid_size", "ask_price", "ask_size")
+_PRICED = _sane("price", "size")
 _TRADES = {
     "open": _at_end("min", ("price",))["price"],
     "high": "max(price)",
     "low": "min(price)",
     "close": _at_end("max", ("price",))["price"],
-    "volume": "sum(size)",
+    "volume": f"sum(size) {_sane('size')}",
     "trade_count": "count(*)",
-    "vwap": "sum(price * size) / nullif(sum(size), 0)",
+    "vwap": f"sum(price * size) {_PRICED} / nullif(sum(size) {_PRICED}, 0)",
 }
 _QUOTES = {
     "quote_count": "count(*)",
-    "average_spread": "avg(ask_price - bid_price) filter (where bid_price > 0 and ask_price > 0)",
-    "average_bid_size": "avg(bid_size)",
-    "average_ask_size": "avg(ask_size)",
+    "average_spread": "avg(ask_price - bid_price) "
+    "filter (where bid_price between 1e-60 and 1e60 and ask_price between 1e-60 and 1e60)",
+    "average_bid_size": f"avg(bid_size) {_sane('bid_size')}",
+    "average_ask_size": f"avg(ask_size) {_sane('ask_size')}",
     **{f"last_{name}": expression for name, expression in _at_end("max", _SIDES).items()},
 }
 AGGREGATES = {"trades_1m": ("trades", _TRADES), "quotes_1m": ("quotes", _QUOTES)}

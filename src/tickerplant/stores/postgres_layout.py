@@ -89,12 +89,12 @@ def layout_for(link: Link, kind: str | None = None) -> Layout:
     """The layout of that kind; without one (nothing is there yet), hypertables where the server allows them."""
     from tickerplant.stores.postgres_hypertables import Hypertables
     from tickerplant.stores.postgres_partitions import Partitions
-    from tickerplant.stores.postgres_timescale import extension_schema, obstacle
+    from tickerplant.stores.postgres_timescale import extension, obstacle
 
     if kind is None:
         kind = Hypertables.kind if obstacle(link) is None else Partitions.kind
     if kind == Partitions.kind:
         return Partitions()
     if kind == Hypertables.kind:
-        return Hypertables(extension_schema(link))
+        return Hypertables(*extension(link))
     raise Fatal(f"postgres: expected a schema of partitions or hypertables, was {kind!r}; use the version that made it")

@@ -18,8 +18,6 @@ from tickerplant.stores.postgres_link import Link, lock_key, raw
 from tickerplant.stores.postgres_marks import begin, end, is_done
 from tickerplant.tables import TABLES
 
-MAKE_PARTITION = "_make_partition(text, date, timestamptz, timestamptz)"
-
 log = structlog.get_logger()
 
 AHEAD = 3
@@ -28,6 +26,7 @@ AHEAD = 3
 LOCK_TIMEOUT = "set local lock_timeout = '5s'"
 RETIRED = """insert into _retired (relation, session, rows) values ($1, $2, $3)
 on conflict (relation, session) do update set rows = _retired.rows + excluded.rows, at = now()"""
+MAKE_PARTITION = "_make_partition(text, date, timestamptz, timestamptz)"
 _FIRST, _LAST = date(1, 1, 1), date(9999, 12, 31)
 _MINUTE = "date_bin('1 minute', ts, timestamptz '2000-01-01 00:00+00')"
 

@@ -2,7 +2,8 @@
 
 `tickerplant_reader` reads every table, view and function of the schema. `tickerplant_writer` is for a loader: it reads,
 inserts rows, updates small tables that are merged, and makes the partition of a new day through a function that runs
-with the owner's rights, as only an owner may attach one. Neither deletes, truncates, drops or changes a table.
+with the owner's rights, as only an owner may attach one; another such function has a session maintained again that gets
+late rows. Neither deletes, truncates, drops or changes a table.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from tickerplant.errors import Fatal
 from tickerplant.schema import quoted
 from tickerplant.stores.postgres_link import Link, lock_key, named, raw
+from tickerplant.stores.postgres_marks import LATE
 from tickerplant.stores.postgres_partitions import MAKE_PARTITION
 from tickerplant.tables import TABLES
 
@@ -156,7 +158,7 @@ def _schema(schema: str) -> list[str]:
         _OURS_ONLY.format(literal=_literal(schema), writer=WRITER),
         f"grant update on {merged} to {WRITER}",
         f"grant execute on all functions {inside} to {both}",
-        f"revoke execute on function {maker} from public, {READER}",
+        *(f"revoke execute on function {lent} from public, {READER}" for lent in (maker, f"{quoted(schema)}.{LATE}")),
         f"{future} select on tables to {both}",
         f"{future} insert on tables to {WRITER}",
         f"{future} execute on functions to {both}",

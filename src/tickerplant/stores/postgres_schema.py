@@ -14,6 +14,8 @@ from tickerplant.errors import Fatal, UsageError
 from tickerplant.schema import POSTGRES_TYPES, Column, Table, quoted
 from tickerplant.stores.postgres_layout import Layout
 from tickerplant.stores.postgres_link import Link, lock_key, named, raw
+from tickerplant.stores.postgres_marks import MAKE_LATE
+from tickerplant.stores.postgres_views import present_views
 from tickerplant.tables import TABLES
 
 SESSION = "session"
@@ -95,7 +97,8 @@ def steps(layout: Layout) -> list[Step]:
         Step(1, "tables", (*layout.before_tables(), *tables)),
         Step(2, "latest and known-at views", views),
         Step(3, "what maintain has done", (_MAINTAINED,)),
-        Step(4, "one-minute aggregates, what retention dropped", (_RETIRED, *layout.aggregates())),
+        Step(4, "one-minute aggregates, what retention dropped", (_RETIRED, MAKE_LATE, *layout.aggregates())),
+        Step(5, "corrected trades, bars by revision", present_views()),
     ]
 
 

@@ -19,7 +19,7 @@ _STATE = """select
     current_setting('timescaledb.disable_load', true),
     coalesce(current_setting('timescaledb.license', true), 'timescale'),
     has_database_privilege(current_database(), 'create')"""
-_SCHEMA = """select n.nspname from pg_extension e join pg_namespace n on n.oid = e.extnamespace
+_EXTENSION = """select n.nspname, e.extversion from pg_extension e join pg_namespace n on n.oid = e.extnamespace
 where e.extname = 'timescaledb'"""
 
 
@@ -46,21 +46,27 @@ def offer(link: Link) -> None:
     """Create the extension when nothing is in the way; says in the log what the choice is, and why."""
     reason = obstacle(link)
     if reason is None:
-        try:
-            link.execute(CREATE)
-            reason = obstacle(link)
-        except psycopg.errors.Error as error:
-            reason = text(error)
+        reason = _create(link)
     if reason is None:
         log.info("layout", kind="hypertables")
     else:
         log.info("layout", kind="partitions", timescaledb=reason)
 
 
-def extension_schema(link: Link) -> str:
-    """The schema of the extension's functions; `public`, where `offer` would create it, before."""
-    row = link.execute(_SCHEMA).fetchone()
-    return str(row[0]) if row else "public"
+def _create(link: Link) -> str | None:
+    """Create the extension; why that failed. Another process may do so at the same moment: then one of them fails."""
+    try:
+        link.execute(CREATE)
+    except psycopg.errors.Error as error:
+        if not link.execute(_EXTENSION).fetchone():
+            return text(error)
+    return obstacle(link)
+
+
+def extension(link: Link) -> tuple[str, tuple[int, ...]]:
+    """The schema of the extension's functions and its version; where `offer` would create it, before."""
+    row = link.execute(_EXTENSION).fetchone()
+    return (str(row[0]), _number(row[1])) if row else ("public", LEAST)
 
 
 def _number(version: str) -> tuple[int, ...]:
