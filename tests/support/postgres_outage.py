@@ -27,8 +27,8 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 @dataclass(frozen=True)
 class Outage:
-    """About `messages` are sent while the server is away, out of a market of `minutes` at `rate` a second of market time
-    in the day's mean, played `speed` times as fast."""
+    """About `messages` are sent while the server is away, out of a market of `minutes` at `rate` a second of market
+    time in the day's mean, played `speed` times as fast."""
 
     messages: int = 9_000_000
     symbols: int = 3_000
@@ -40,9 +40,12 @@ class Outage:
 
 @dataclass(frozen=True)
 class OutageReport:
-    """What an outage cost. `piled_up` is what was sent meanwhile, some of which the sockets may still hold. Memory is resident MB: how far it went up and down while the server was away, by how much
-    the last quarter of that time was above the second, and its peak in the catch-up. `server_catch_up_mb` is of all
-    server processes, without what they share."""
+    """What an outage cost. `piled_up` is what was sent meanwhile, some of which the sockets may still hold.
+
+    Memory is resident MB: how far it went up and down while the server was away, by how much the last quarter of that
+    time was above the second, and its peak in the catch-up. `server_catch_up_mb` is of all server processes, without
+    what they share.
+    """
 
     messages: int
     piled_up: int
