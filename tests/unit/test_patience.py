@@ -153,3 +153,65 @@ def test_a_live_tail_that_never_rests_is_caught_up_all_the_same() -> None:
     assert told[-1]["partition"] == "alpaca.sip"
     assert 0 < told[-1]["messages"] < summary.counters.received < 5_000
     assert len(store.rows["quotes"]) == summary.counters.stored
+
+
+class _GrowingReader(MemoryReader):
+    """Reads what there is so far."""
+
+    log: _GrowingLog
+
+    def read(self, max_bytes: int) -> list[Entry]:
+        self.log.looks += 1
+        whole, self.entries = self.entries, self.entries[: self.log.there]
+        try:
+            return super().read(max_bytes)
+        finally:
+            self.entries = whole
+
+
+class _GrowingLog(MemoryLog):
+    there, looks = 1, 0
+
+    def reader(self, partition: str, start: Position = Position(0)) -> _GrowingReader:  # noqa: B008
+        found = super().reader(partition, start)
+        made = _GrowingReader(found.entries, found.position, 10)
+        made.log = self
+        return made
+
+
+class _AwayUntil(MemoryStore):
+    back: Event
+    tries = 0
+
+    def write(self, *words: Any) -> None:
+        self.tries += 1
+        if not self.back.is_set():
+            raise Retryable("gone")
+        super().write(*words)
+
+
+def _is_blocked(log: _GrowingLog) -> bool:
+    before = log.looks
+    return not Event().wait(0.3) and log.looks == before
+
+
+def test_all_that_piled_up_while_the_loader_stood_still_counts_as_catching_up() -> None:
+    """It stood still just after a look at the log's end, which is far away when the store is back."""
+    log, store, stop = _GrowingLog(_quotes(1_000)), _AwayUntil(), Event()
+    store.back = Event()
+    with capture_logs() as said, ThreadPoolExecutor(1) as pool:
+        ended = pool.submit(load, log, store, vendor, LoadOptions(batch_age_s=0.05, follow=True), stop=stop)
+        try:
+            wait_for(lambda: store.tries, 10, "the first write")
+            log.there = 2
+            wait_for(lambda: _is_blocked(log), 10, "a loader that stands still")
+            log.there = 1_000
+            store.back.set()
+            wait_for(lambda: any(e["event"] == "caught up" for e in said), 10, "the line about it")
+        finally:
+            store.back.set()
+            stop.set()
+        ended.result()
+
+    assert [e["messages"] for e in said if e["event"] == "caught up"] == [1_000]
+    assert len(store.rows["quotes"]) == 1_000
