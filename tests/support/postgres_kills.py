@@ -9,12 +9,12 @@ from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import psycopg
 
 from tests.support.many_days import MARKET, STOP
-from tests.support.plant import differences, log_end, log_tally, query, stop, store_tally, tickerplant, wait_for
+from tests.support.plant import differences, kill, log_end, log_tally, query, stop, store_tally, tickerplant, wait_for
 from tests.support.postgres import OwnServer
 from tests.support.postgres_outage import prepare
 from tickerplant.fingerprint import Tally
@@ -159,12 +159,15 @@ def postgres_kill_campaign(kills: int, seed: int, folder: Path, rows_a_day: int 
     """Kill loader and server `kills` times each, and hold the tables against the log and the simulator."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MARKET).write_text(f"{seed} {rows_a_day}")
-    server, began = OwnServer(), time.monotonic()
+    server, began, chance = OwnServer(), time.monotonic(), random.Random(seed)
     try:
         prepare(server.url)
         words = ("--source", "tests.support.many_days:read", "--path", str(folder), "--speed", "0", "--linger", "600")
-        with running(words, folder / "oracle.json", stderr=subprocess.DEVNULL) as simulator:
-            plant = _killed(simulator, _Capture(simulator, folder), server, kills, random.Random(seed))
+        with (
+            running(words, folder / "oracle.json", stderr=subprocess.DEVNULL) as simulator,
+            _Capture(simulator, folder) as capture,
+        ):
+            plant = _killed(simulator, capture, server, plan(kills, chance), chance)
         return _report(plant, simulator.oracle(), kills, time.monotonic() - began)
     finally:
         server.close()
@@ -179,23 +182,38 @@ class _Capture:
                 "capture", *words, "--for", "2h", "--always-open", stdout=subprocess.DEVNULL, stderr=said
             )
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        kill(self._process)
+
     def end(self) -> None:
         assert stop(self._process) == 0, (self.folder / "capture.log").read_text()[-4000:]
 
 
-def _killed(simulator: Running, capture: _Capture, server: OwnServer, kills: int, chance: random.Random) -> _Plant:
+def _killed(
+    simulator: Running, capture: _Capture, server: OwnServer, kills: list[Who], chance: random.Random
+) -> _Plant:
     plant = _Plant(server, capture.log, capture.folder, chance)
-    plant.wait_until_loading()
-    for who in plan(kills, chance):
-        if chance.random() < _LIVE_SHARE:
-            plant.wait_until_loading()
-        time.sleep(chance.uniform(0.0, _PAUSE_S))
-        plant.kill(who)
-    (capture.folder / STOP).touch()
-    wait_for(lambda: simulator.oracle()["complete"], 120, "the end of the market")
-    capture.end()
-    plant.end()
+    try:
+        _kill_all(plant, kills)
+        (capture.folder / STOP).touch()
+        wait_for(lambda: simulator.oracle()["complete"], 120, "the end of the market")
+        capture.end()
+        plant.end()
+    finally:
+        kill(plant.loader)
     return plant
+
+
+def _kill_all(plant: _Plant, kills: list[Who]) -> None:
+    plant.wait_until_loading()
+    for who in kills:
+        if plant.chance.random() < _LIVE_SHARE:
+            plant.wait_until_loading()
+        time.sleep(plant.chance.uniform(0.0, _PAUSE_S))
+        plant.kill(who)
 
 
 def _report(plant: _Plant, oracle: dict[str, Any], kills: int, seconds: float) -> PostgresKillReport:

@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import psycopg
 
-from tests.support.plant import differences, log_tally, query, stop, store_tally, tickerplant, wait_for
+from tests.support.plant import differences, kill, log_tally, query, stop, store_tally, tickerplant, wait_for
 from tests.support.postgres import OwnServer
 from tests.support.resident import Resident
 from tickerplant.fingerprint import Tally
@@ -128,6 +128,13 @@ def _sent(simulator: Running) -> int:
 
 def _away(simulator: Running, server: OwnServer, folder: Path, outage: Outage) -> OutageReport:
     plant = _Plant(simulator.ws, server, folder)
+    try:
+        return _measured(plant, simulator, server, outage)
+    finally:
+        kill(plant.capture, plant.loader)
+
+
+def _measured(plant: _Plant, simulator: Running, server: OwnServer, outage: Outage) -> OutageReport:
     with Resident(plant.watched) as memory:
         wait_for(lambda: stored(plant.store) > 0, 60, "the first rows in the store")
         server.stop()
