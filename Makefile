@@ -39,7 +39,7 @@ bench: setup
 	$(BIN)/python -m benchmarks
 
 campaign: setup
-	$(BIN)/python -m tests.campaigns --kills 100 --seed 1 --real-ticks
+	$(BIN)/python -m tests.campaigns --kills 100 --seed 1 --real-ticks --postgres-kills 50 --postgres-outage
 
 lock:
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header \

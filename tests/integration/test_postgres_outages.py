@@ -23,6 +23,7 @@ from tickerplant.logs import open_log
 from tickerplant.model import Counters, Kind, Position
 from tickerplant.stores import AnyStore, StoreOptions, open_store
 from tickerplant.stores.postgres import PostgresStore
+from tickerplant.stores.postgres_link import Link, connect, named
 from tickerplant.tables import QUOTES, VENDOR_TABLES
 from tickerplant.vendors import vendor
 
@@ -349,3 +350,16 @@ def test_a_server_that_is_not_there_at_the_start_is_waited_for(own: OwnServer, t
         following.end()
     assert following.error is None
     _assert_equal(tmp_path / "log", options, own.url)
+
+
+def test_silence_ends_a_connection_and_a_slow_server_that_says_something_does_not() -> None:
+    with pytest.raises(Retryable, match=r"silence for 0\.8 s"), connect_to(0.8) as link, named("here"):
+        link.execute("select pg_sleep(30)")
+    assert link.closed
+    with connect_to(0.8) as link:
+        link.execute("do $$ begin for n in 1..6 loop perform pg_sleep(0.25); raise notice 'slow'; end loop; end $$")
+        assert link.execute("select 1").fetchone() == (1,)
+
+
+def connect_to(silence_s: float) -> Link:
+    return connect(server().url, "here", (), silence_s)

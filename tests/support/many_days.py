@@ -15,26 +15,26 @@ from tickerplant.model import Batch
 from tickerplant.simulator.market import batch
 from tickerplant.tables import BARS, QUOTES, TRADES
 
-ROWS_A_DAY = 16_000
-DAYS_A_SECOND = 2.5
-STOP = "stop"
+MARKET, STOP = "market", "stop"
+_DAYS_A_SECOND = 2.5
 _SYMBOLS = np.array([f"S{n:02d}" for n in range(40)])
 _FIRST = datetime(2015, 1, 5, 14, 30, tzinfo=UTC)
 
 
 def read(path: Path) -> Iterator[list[Batch]]:
-    """One stretch a session, as fast as the pace; the seed is in `path/seed`."""
-    chance = np.random.default_rng(int((path / "seed").read_text()))
+    """One stretch a session, at a steady pace; `path/market` holds the seed and the rows of a session."""
+    seed, rows_a_day = map(int, (path / MARKET).read_text().split())
+    chance = np.random.default_rng(seed)
     began, day = time.monotonic(), 0
     while not (path / STOP).exists():
         opened = int((_FIRST + timedelta(days=day)).timestamp()) * 1_000_000
-        yield [_rows(chance, table, count, opened) for table, count in _counts().items()]
+        yield [_rows(chance, table, count, opened) for table, count in _counts(rows_a_day).items()]
         day += 1
-        time.sleep(max(0.0, began + day / DAYS_A_SECOND - time.monotonic()))
+        time.sleep(max(0.0, began + day / _DAYS_A_SECOND - time.monotonic()))
 
 
-def _counts() -> dict[Any, int]:
-    return {QUOTES: ROWS_A_DAY * 8 // 10, TRADES: ROWS_A_DAY * 19 // 100, BARS: ROWS_A_DAY // 100}
+def _counts(rows: int) -> dict[Any, int]:
+    return {QUOTES: rows * 8 // 10, TRADES: rows * 19 // 100, BARS: rows // 100}
 
 
 def _rows(chance: np.random.Generator, table: Any, count: int, opened: int) -> Batch:

@@ -75,6 +75,14 @@ def stop(process: subprocess.Popen[str], number: signal.Signals = signal.SIGTERM
             process.stdout.close()
 
 
+def kill(*processes: subprocess.Popen[str]) -> None:
+    """SIGKILL to those that still run."""
+    for process in processes:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
 def log_end(log_url: Path, partition: str = "alpaca.sip") -> int:
     """The position just after what a partition holds now."""
     segments = open_log(str(log_url)).segments(partition)

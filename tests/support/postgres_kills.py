@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-import json
 import random
 import subprocess
 import time
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import psycopg
 
-from tests.support.many_days import STOP
-from tests.support.plant import differences, log_end, log_tally, query, run, stop, store_tally, tickerplant, wait_for
+from tests.support.many_days import MARKET, STOP
+from tests.support.plant import differences, kill, log_end, log_tally, query, stop, store_tally, tickerplant, wait_for
 from tests.support.postgres import OwnServer
 from tests.support.postgres_outage import prepare
 from tickerplant.fingerprint import Tally
+from tickerplant.jobs.load import load
+from tickerplant.logs import open_log
 from tickerplant.simulator.process import Running, running
+from tickerplant.stores import open_store
+from tickerplant.vendors import vendor
 
 Who = Literal["loader", "server", "both"]
 
 _LIVE_SHARE = 0.9
 """Part of the kills that wait until the loader has committed; the others may hit one that only starts."""
+_PAUSE_S = 0.6
 _POSTMASTER_SHARE = 0.2
 """Part of the server's kills that hit the postmaster alone, which its backends survive for a moment."""
 _ACTIVITY = """select state, query from pg_stat_activity where application_name like '%%:' || %s::text
@@ -150,16 +155,19 @@ class _Plant:
         assert stop(self.loader, timeout=120) == 0, (self.folder / "loader.log").read_text()[-4000:]
 
 
-def postgres_kill_campaign(kills: int, seed: int, folder: Path) -> PostgresKillReport:
+def postgres_kill_campaign(kills: int, seed: int, folder: Path, rows_a_day: int = 16_000) -> PostgresKillReport:
     """Kill loader and server `kills` times each, and hold the tables against the log and the simulator."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "seed").write_text(str(seed))
-    server, began = OwnServer(), time.monotonic()
+    (folder / MARKET).write_text(f"{seed} {rows_a_day}")
+    server, began, chance = OwnServer(), time.monotonic(), random.Random(seed)
     try:
         prepare(server.url)
         words = ("--source", "tests.support.many_days:read", "--path", str(folder), "--speed", "0", "--linger", "600")
-        with running(words, folder / "oracle.json", stderr=subprocess.DEVNULL) as simulator:
-            plant = _killed(simulator, _Capture(simulator, folder), server, kills, random.Random(seed))
+        with (
+            running(words, folder / "oracle.json", stderr=subprocess.DEVNULL) as simulator,
+            _Capture(simulator, folder) as capture,
+        ):
+            plant = _killed(simulator, capture, server, plan(kills, chance), chance)
         return _report(plant, simulator.oracle(), kills, time.monotonic() - began)
     finally:
         server.close()
@@ -174,23 +182,38 @@ class _Capture:
                 "capture", *words, "--for", "2h", "--always-open", stdout=subprocess.DEVNULL, stderr=said
             )
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        kill(self._process)
+
     def end(self) -> None:
         assert stop(self._process) == 0, (self.folder / "capture.log").read_text()[-4000:]
 
 
-def _killed(simulator: Running, capture: _Capture, server: OwnServer, kills: int, chance: random.Random) -> _Plant:
+def _killed(
+    simulator: Running, capture: _Capture, server: OwnServer, kills: list[Who], chance: random.Random
+) -> _Plant:
     plant = _Plant(server, capture.log, capture.folder, chance)
-    plant.wait_until_loading()
-    for who in plan(kills, chance):
-        if chance.random() < _LIVE_SHARE:
-            plant.wait_until_loading()
-        time.sleep(chance.uniform(0.0, 0.6))
-        plant.kill(who)
-    (capture.folder / STOP).touch()
-    wait_for(lambda: simulator.oracle()["complete"], 120, "the end of the market")
-    capture.end()
-    plant.end()
+    try:
+        _kill_all(plant, kills)
+        (capture.folder / STOP).touch()
+        wait_for(lambda: simulator.oracle()["complete"], 120, "the end of the market")
+        capture.end()
+        plant.end()
+    finally:
+        kill(plant.loader)
     return plant
+
+
+def _kill_all(plant: _Plant, kills: list[Who]) -> None:
+    plant.wait_until_loading()
+    for who in kills:
+        if plant.chance.random() < _LIVE_SHARE:
+            plant.wait_until_loading()
+        time.sleep(plant.chance.uniform(0.0, _PAUSE_S))
+        plant.kill(who)
 
 
 def _report(plant: _Plant, oracle: dict[str, Any], kills: int, seconds: float) -> PostgresKillReport:
@@ -200,7 +223,8 @@ def _report(plant: _Plant, oracle: dict[str, Any], kills: int, seconds: float) -
     counters = query(url, "select received, stored, quarantined, control from positions")
     expected = {name: getattr(counted, name) for name in ("received", "stored", "quarantined", "control")}
     rows = sum(f.count for symbols in found.tables.values() for f in symbols.values())
-    again = json.loads(run("load", "--json", "--log", plant.log, "--store", url))["counters"]["received"]
+    with closing(open_store(url)) as store:
+        again = load(open_log(str(plant.log)), store, vendor).counters.received
     return PostgresKillReport(
         kills,
         kills,

@@ -139,7 +139,11 @@ class _PartitionLoader:
 
     def step(self) -> bool:
         """Read and decode once, commit what is due; False when there was nothing to read."""
-        return self._load(self._reader.read(self._options.read_bytes))
+        was_behind = self._patience.is_behind
+        entries = self._reader.read(self._options.read_bytes)
+        if was_behind and not entries and self._tail is None:
+            self._tail = self._taken
+        return self._load(entries)
 
     def step_at_end(self) -> bool:
         """The same with what is damaged at the log's end for good, when nobody writes there any more."""
@@ -153,13 +157,11 @@ class _PartitionLoader:
         if self._is_due():
             self.commit()
         self._collect(wait=False)
-        self._note_catch_up(is_at_end=not entries)
+        self._note_catch_up()
         return bool(entries)
 
-    def _note_catch_up(self, is_at_end: bool) -> None:
-        """After the store was away: the delay is made up when what was read at the log's end is committed."""
-        if is_at_end and self._tail is None and self._patience.is_behind:
-            self._tail = self._taken
+    def _note_catch_up(self) -> None:
+        """After the store was away: the delay is made up when all up to the log's end, once reached, is committed."""
         if self._tail is not None and self.state.position >= self._tail:
             self._patience.caught_up(self.state.counters.received)
             self._tail = None

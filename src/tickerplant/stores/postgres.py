@@ -159,7 +159,7 @@ class PostgresStore:
             try:
                 yield
             except errors.ReadOnlySqlTransaction:
-                for lease in self._leases.values():
+                for lease in list(self._leases.values()):
                     lease.lose()
                 if self._writer is not None:
                     self._writer.close()
@@ -205,7 +205,7 @@ class PostgresStore:
             self._layout = layout_for(link, layout_of(link, self.options.schema))
             require(link, self.options.schema, self._layout)
             self._layout.ahead(link, _today())
-            for lease in self._leases.values():
+            for lease in list(self._leases.values()):
                 lease.renew()
         except BaseException:
             link.close()
