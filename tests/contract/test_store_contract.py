@@ -192,6 +192,14 @@ def symbols_of(store: Store, source: str) -> list[str]:
     return [r["symbol"] for r in store.query(f"select symbol from {source} order by symbol").to_pylist()]
 
 
+def test_a_time_far_off_is_stored_in_summer_and_winter(store: Store) -> None:
+    """A garbled time must not stop a loader; tools disagree on summer time after 2037."""
+    far = [datetime(year, month, 20, 4, 30, tzinfo=UTC) for year in (1850, 2038, 2233) for month in (1, 7)]
+    write(store, 0, 10, rows(QUOTES, *({"symbol": "A", "ts": at} for at in far)))
+    found = store.query("select ts from quotes order by ts").column("ts").to_pylist()
+    assert [at.astimezone(UTC) for at in found] == far
+
+
 def test_parameters_are_bound(store: Store) -> None:
     write(store, 0, 10, quote("A'; drop"), quote("B"))
     found = store.query("select symbol from quotes where symbol = ? and ts >= ?", ["A'; drop", NINE_THIRTY])

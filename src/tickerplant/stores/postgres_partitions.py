@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
 from typing import Final
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import structlog
 from psycopg import errors
 
-from tickerplant.calendar import NEW_YORK, UTC
+from tickerplant.calendar import UTC
 from tickerplant.model import Housing, Maintained, Retention
-from tickerplant.schema import Table, quoted
+from tickerplant.schema import TIMESTAMP, Table, quoted
 from tickerplant.stores.postgres_aggregates import AGGREGATES, select
 from tickerplant.stores.postgres_link import Link, lock_key, raw
 from tickerplant.stores.postgres_marks import begin, end, is_done
@@ -164,8 +166,10 @@ def within(table: Table, day: date) -> list[str]:
 
 
 def midnight(day: date) -> str:
-    """Midnight of New York, in UTC."""
-    return datetime.combine(day, time(), NEW_YORK).astimezone(UTC).isoformat(sep=" ")
+    """Midnight of New York, in UTC, by the rules that date the rows (see calendar.session_dates)."""
+    local = pa.scalar(datetime.combine(day, time()), pa.timestamp("us"))
+    found: datetime = pc.assume_timezone(local, "America/New_York").cast(TIMESTAMP).as_py()
+    return found.astimezone(UTC).isoformat(sep=" ")
 
 
 def _create(link: Link, table: Table, day: date) -> None:

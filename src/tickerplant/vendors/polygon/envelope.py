@@ -146,5 +146,5 @@ def _csv_rows(lines: Iterable[list[str]], header: list[str], kind: type[T], what
             cleaned = {k: v for k, v in zip(header, cells, strict=True) if v != ""}
             made.append(msgspec.convert(cleaned, type=kind, strict=False))
         except UNREADABLE as error:
-            bad.append(Bad(place, f"polygon {what}: {error}", ",".join(cells).encode()))
+            bad.append(Bad(place, f"polygon {what}: {error}", ",".join(cells).encode() or b'""'))
     return made

@@ -120,7 +120,7 @@ def _keep(rows: pa.Table, good: Any, reason: str, bad: list[Bad]) -> pa.Table:
         return rows
     for row in rows.filter(pc.invert(good)).to_pylist():
         place = row.pop("__place")
-        bad.append(Bad(place, reason, ",".join(row.values()).encode()))
+        bad.append(Bad(place, reason, ",".join(row.values()).encode() or b'""'))
     return rows.filter(good)
 
 
