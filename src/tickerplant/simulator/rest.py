@@ -14,15 +14,17 @@ from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
-
-import uvicorn
 
 from tickerplant.errors import Fatal, UsageError
 from tickerplant.rest import Account, Answer, History, HttpRequest, RateLimit, Refusal, RestServer
 from tickerplant.vendors import vendor, vendors
+
+if TYPE_CHECKING:
+    import uvicorn
 
 _Scope = MutableMapping[str, Any]
 _Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -120,7 +122,9 @@ def _side(name: str, history: History, options: RestOptions) -> RestSide:
 
 @contextmanager
 def serving(history: History, options: RestOptions) -> Iterator[RestServers]:
-    """Serve on 127.0.0.1 until the block ends."""
+    """Serve on 127.0.0.1 until the block ends. Raises UsageError without the extra `simulator`."""
+    if find_spec("uvicorn") is None:
+        raise UsageError("rest: expected the extra `simulator`, was without; do pip install 'tickerplant[simulator]'")
     names = options.vendors or [name for name, found in vendors().items() if found.rest]
     sides = {name: _side(name, history, options) for name in names}
     ports = iter(options.ports)
