@@ -48,15 +48,13 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Asked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a landed answer is the answer to; it stands in `Record.request` as JSON and holds no secret.
 
-    `chain` is one request with all its pages; `replace` says that the chain's rows take the place of those that the
-    store holds of the same table, feed and symbols in `[start, end)`.
+    `chain` is one request with all its pages.
     """
 
     call: Call
     chain: str
     status: int = 200
     outcome: str = "rows"
-    replace: bool = False
 
 
 class Outcome(StrEnum):

@@ -32,7 +32,6 @@ class Todo:
     ask: Ask | None = None
     endpoint: Endpoint | None = None
     chain: str = field(default_factory=lambda: secrets.token_hex(8))
-    replace: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,9 +58,9 @@ class Fetched:
         return self.outcome == "done" and not self.failures
 
 
-def todo_of(endpoint: Endpoint, asks: Iterable[Ask], *, replace: bool = False) -> list[Todo]:
+def todo_of(endpoint: Endpoint, asks: Iterable[Ask]) -> list[Todo]:
     """New chains for what is to be asked."""
-    return [Todo(endpoint.call(ask), ask, endpoint, replace=replace) for ask in asks]
+    return [Todo(endpoint.call(ask), ask, endpoint) for ask in asks]
 
 
 @dataclass
@@ -129,9 +128,7 @@ class _Fetch:
         return following
 
     def _land(self, todo: Todo, call: Call, answer: Answer, verdict: Verdict) -> None:
-        asked = Asked(
-            call=call, chain=todo.chain, status=answer.status, outcome=verdict.outcome.value, replace=todo.replace
-        )
+        asked = Asked(call=call, chain=todo.chain, status=answer.status, outcome=verdict.outcome.value)
         self.writer.append(Kind.RESPONSE, time.time_ns(), answer.body, encode_asked(asked))
         self.done.landed += 1
         if verdict.outcome not in (Outcome.ROWS, Outcome.NO_DATA):
@@ -143,7 +140,7 @@ class _Fetch:
         assert todo.endpoint is not None
         symbols, middle = todo.ask.symbols, len(todo.ask.symbols) // 2
         halves = [replace(todo.ask, symbols=part) for part in (symbols[:middle], symbols[middle:])]
-        self.queue += todo_of(todo.endpoint, halves, replace=todo.replace)
+        self.queue += todo_of(todo.endpoint, halves)
 
     def _failed(self, todo: Todo, reason: str) -> None:
         self.done.failures.append(Failure(todo.call.symbols, reason))

@@ -139,6 +139,8 @@ def serving(history: History, options: RestOptions) -> Iterator[RestServers]:
 
 
 def _start(side: RestSide, port: int) -> tuple[uvicorn.Server, threading.Thread]:
+    import uvicorn
+
     config = uvicorn.Config(
         side,
         "127.0.0.1",
