@@ -246,3 +246,20 @@ def test_nobody_there_a_peer_that_never_answers_and_a_url_that_is_none() -> None
     with pytest.raises(Fatal, match="correct it") as caught:
         asyncio.run(connect("http://me:hidden@127.0.0.1/v2/sip?key=hidden", {}, lambda p, at: None, QUICK))
     assert "hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize("said", [b"", b"HTTP/1.1 101 Swi"])
+def test_a_peer_that_closes_before_it_answers_is_tried_again(said: bytes) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(said)
+        writer.close()
+
+    async def main() -> None:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        async with server:
+            port = server.sockets[0].getsockname()[1]
+            await connect(f"ws://127.0.0.1:{port}/", {}, lambda p, at: None, QUICK)
+
+    with pytest.raises(Retryable, match="expected an answer to the handshake, the connection was closed"):
+        asyncio.run(main())

@@ -242,6 +242,8 @@ class Connection(picows.WSListener):
 
 _TEXT, _BINARY = picows.WSMsgType.TEXT, picows.WSMsgType.BINARY
 _CONTINUATION = picows.WSMsgType.CONTINUATION
+_CLEAN_END_S = 0.5
+"""How much later than picows, which closes the socket of a handshake without an answer, we give up ourselves."""
 
 
 def _number(code: picows.WSCloseCode | int) -> int:
@@ -275,8 +277,10 @@ async def connect(
         return made[-1]
 
     try:
-        async with asyncio.timeout(options.connect_timeout_s):
+        async with asyncio.timeout(options.connect_timeout_s + _CLEAN_END_S):
             await _open(listener, url, headers, options, tls)
+        if not made:
+            raise Retryable(f"{where}: expected an answer to the handshake, the connection was closed")
         return made.pop()
     except picows.WSHandshakeError as error:
         raise _refused(where, error) from None
