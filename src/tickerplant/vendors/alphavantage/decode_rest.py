@@ -199,7 +199,7 @@ def _index(call: Call, body: bytes) -> Page:
     except UNREADABLE as error:
         raise BadData(f"alphavantage: expected an index, was {excerpt(body)!r}: {error}") from None
     same_symbol(call, answer.symbol)
-    if answer.interval not in (None, "daily"):
+    if answer.interval is not None and answer.interval != "daily":
         raise BadData(f"alphavantage: expected daily values, was {answer.interval[:20]!r}")
     rows: list[Row] = []
     bad: list[Bad] = []
