@@ -123,7 +123,7 @@ def _is_emptied(link: psycopg.Connection[TupleRow], made: _Made) -> bool:
     """Take out rows and the partitions that were added; False when anything else has changed."""
     link.execute("select set_config('search_path', %s, false), set_config('lock_timeout', '5s', false)", [made.name])
     try:
-        known = {entry[1] for entry in made.catalog if entry[0] == "relation"}
+        known = {str(entry[1]) for entry in made.catalog if entry[0] == "relation"}
         added = [str(e[1]) for e in _catalog(link, made.name) if e[0] == "relation" and e[2] == "r" and e[6]]
         for name in sorted(set(added) - known):
             link.execute(f"drop table {name}".encode())
