@@ -16,6 +16,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from picows import WSError
 
@@ -33,6 +34,12 @@ from tickerplant.simulator.source import Source
 
 SMALL = Market(seed=3, symbols=50, minutes=2, rate=100.0)
 FAST = Options(speed=0, linger_s=0.05)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def pandas_is_there() -> None:
+    """pyarrow imports it with the first list: not in the middle of a market that takes a second."""
+    pa.array([0])
 
 
 @asynccontextmanager
