@@ -213,6 +213,9 @@ def test_what_each_sqlstate_of_the_server_means() -> None:
             with _refusing(options.schema, state), pytest.raises(kind, match=message) as caught:
                 _write_one(store, 1)
             assert type(caught.value) is kind, state
+            if "room" in message:
+                assert isinstance(caught.value, Retryable)
+                assert caught.value.retry_after == 10, "no sooner: room is made by people"
             assert "refused for a test" in str(caught.value)
         assert _count(options) == 1
         _write_one(store, 1)
@@ -235,12 +238,13 @@ def _refusing(schema: str, state: str) -> Iterator[None]:
         link.execute(f"drop trigger refuse on {table}".encode())
 
 
-def test_a_full_disk_is_waited_for(tmp_path: Path) -> None:
+def test_a_server_that_lacks_something_is_waited_for(tmp_path: Path) -> None:
+    """Not 53100: a full disk is given ten seconds between tries."""
     _write_log(tmp_path / "log", 10)
     with _schema() as options, capture_logs() as said:
-        with _refusing(options.schema, "53100"):
+        with _refusing(options.schema, "53400"):
             following = Following(tmp_path / "log", server().url, options)
-            wait_for(lambda: any(e["event"] == "store away" for e in said), 30, "a full disk")
+            wait_for(lambda: any(e["event"] == "store away" for e in said), 30, "a server that lacks something")
         wait_for(lambda: _count(options) == 200, 30, "all rows")
         following.end()
         _assert_equal(tmp_path / "log", options)

@@ -113,7 +113,7 @@ def outage_campaign(folder: Path, outage: Outage = Outage()) -> OutageReport:
     market = ("--seed", str(outage.seed), "--symbols", str(outage.symbols), "--minutes", str(outage.minutes))
     pace = ("--rate", str(outage.rate), "--speed", f"{outage.speed:g}", "--linger", "600")
     folder.mkdir(parents=True, exist_ok=True)
-    server = OwnServer()
+    server = OwnServer(fsync=True)
     try:
         prepare(server.url)
         with running([*market, *pace], folder / "oracle.json", stderr=subprocess.DEVNULL) as simulator:
