@@ -100,7 +100,7 @@ class _Loading:
             self.patience_with(partition).call(lambda: held.enter_context(self.store.loading(partition, wait_s=0)))
             self.held[partition] = held
         except Busy as busy:
-            if partition not in self.waiting:
+            if partition not in self.waiting and not self.options.leave_busy:
                 log_lines.info("waiting for the present loader to end", partition=partition, problem=str(busy))
             self.waiting.add(partition)
             return False

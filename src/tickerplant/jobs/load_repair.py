@@ -110,6 +110,7 @@ class RepairLoader:
         self._reader: LogReader = log.reader(partition, progress.position)
         self._log, self._store, self._vendor, self._patience = log, store, vendor, patience
         self._units: list[_Unit] = []
+        self._taken = progress.position
         self._looked_at = 0.0
 
     @property
@@ -147,10 +148,11 @@ class RepairLoader:
         if last is None or last.is_whole or last.chain != chain:
             if last is not None:
                 last.is_whole = True
-            last = _Unit(entry.start, entry.end, chain)
+            last = _Unit(self._taken, entry.end, chain)
             self._units.append(last)
         self._decode(last, entry)
-        last.end, last.pages = entry.end, last.pages + 1
+        self._taken = last.end = entry.end
+        last.pages += 1
         last.is_whole = chain is None or last.pages >= _MOST_PAGES or _is_last(last.batches)
 
     def _decode(self, unit: _Unit, entry: Entry) -> None:
@@ -225,23 +227,28 @@ class RepairLoader:
 
     def _may_compare(self, unit: _Unit) -> bool:
         """Whether everything that was received live until a little after the answer is in the store."""
-        until = unit.received_at + SETTLING_NS
         vendor = feed_of(self.state.partition)[0]
-        if time.time_ns() >= until and all(self._is_past(p, until) for p in live_partitions(self._log, vendor)):
+        until = unit.received_at + (SETTLING_NS if unit.chain else 0)
+        if self._patience.call(lambda: is_loaded_until(self._log, self._store, vendor, until)):
             return True
         self._looked_at = time.monotonic()
         return False
 
-    def _is_past(self, partition: str, until: int) -> bool:
-        """Whether what is not loaded yet of a live partition came after `until`."""
-        position = self._patience.call(lambda: self._store.progress(partition).position)
-        reader = self._log.reader(partition, position)
-        try:
-            entries = reader.read(1)
-        finally:
-            reader.close()
-        received = [e.item.received_at for e in entries if isinstance(e.item, Record)]
-        return not entries or (bool(received) and received[0] > until)
+
+def is_loaded_until(log: Log, store: Store, vendor: str, until: int) -> bool:
+    """Whether everything that was received live up to a moment (ns), which must be past, is in the store."""
+    return time.time_ns() >= until and all(_is_past(log, store, p, until) for p in live_partitions(log, vendor))
+
+
+def _is_past(log: Log, store: Store, partition: str, until: int) -> bool:
+    """Whether what is not loaded yet of a live partition came after `until`."""
+    reader = log.reader(partition, store.progress(partition).position)
+    try:
+        entries = reader.read(1)
+    finally:
+        reader.close()
+    received = [e.item.received_at for e in entries if isinstance(e.item, Record)]
+    return not entries or (bool(received) and received[0] > until)
 
 
 def _chain_of(entry: Entry) -> str | None:
