@@ -145,7 +145,8 @@ def _replace(connection: duckdb.DuckDBPyConnection, marts: Marts, job: MartJob, 
     sql = f"select * from {kept} k except all select * from _gone union all select * from _come"
     if job.grain:
         gone = " and ".join(f"g.{quoted(c)} is not distinct from k.{quoted(c)}" for c in job.grain)
-        sql = f"select k.* from {kept} k where not exists (select 1 from _gone g where {gone}) union all select * from _come"
+        sql = f"select k.* from {kept} k where not exists (select 1 from _gone g where {gone})"
+        sql += " union all select * from _come"
     new = list(_files(connection, table_log, job, sql, schema))
     _commit(table_log, new, old, new_note, b"")
     return Written(table_log.state.version, _one(connection, "select count(*) from _come"), changes)
@@ -270,9 +271,8 @@ class _Writer:
             same = equal if same is None else pc.and_(same, equal)
         if same is not None and pc.any(same).as_py():
             at = pc.index(same, True).as_py()
-            raise Fatal(
-                f"{self._job.name}: expected one row for each {self._job.key}, was two of {keys.slice(at, 1).to_pylist()[0]}"
-            )
+            found = keys.slice(at, 1).to_pylist()[0]
+            raise Fatal(f"{self._job.name}: expected one row for each {self._job.key}, was two of {found}")
 
 
 def _commit(table_log: TableLog, new: Sequence[File], old: Sequence[File], note: Note, head: bytes) -> None:
