@@ -113,19 +113,19 @@ def _write_slices(connection: duckdb.DuckDBPyConnection, marts: Marts, job: Mart
     old_rows = f"select * from {this}"
     if job.mode == "symbols":
         within = "exists (select 1 from _pending p where p.symbol = t.symbol and t.session >= p.session)"
-        connection.execute(f"create or replace temp table _pending as {slices}")
-        connection.execute(f"create or replace temp table _new as select t.* from ({job.sql}) t where {within}")
+        execute(connection, f"create or replace temp table _pending as {slices}")
+        execute(connection, f"create or replace temp table _new as select t.* from ({job.sql}) t where {within}")
         old_rows = f"select t.* from {this} t where {within}"
     else:
-        connection.execute(f"create or replace temp table _new as select * from ({job.sql}) t")
+        execute(connection, f"create or replace temp table _new as select * from ({job.sql}) t")
         old_rows += f" t where {job.where}" if job.mode == "sessions" else ""
     _check_grain(connection, job)
-    connection.execute(f"create or replace temp table _old as {old_rows}")
-    connection.execute("create or replace temp table _gone as select * from _old except all select * from _new")
-    connection.execute("create or replace temp table _come as select * from _new except all select * from _old")
+    execute(connection, f"create or replace temp table _old as {old_rows}")
+    execute(connection, "create or replace temp table _gone as select * from _old except all select * from _new")
+    execute(connection, "create or replace temp table _come as select * from _new except all select * from _old")
     written = _replace(connection, marts, job, note)
     for name in ("_new", "_old", "_gone", "_come"):
-        connection.execute(f"drop table {name}")
+        execute(connection, f"drop table {name}")
     return written
 
 
@@ -157,9 +157,10 @@ def _affected(connection: duckdb.DuckDBPyConnection, table_log: TableLog, job: M
     files = table_log.files()
     if not job.bucket:
         return files
-    rows = connection.execute(
-        f"select distinct {job.bucket_of} from (select session from _gone union all select session from _come)"
-    ).fetchall()
+    rows = execute(
+        connection,
+        f"select distinct {job.bucket_of} from (select session from _gone union all select session from _come)",
+    )
     buckets = {str(r[0]) for r in rows}
     return [f for f in files if _bucket(f) is None or _bucket(f) in buckets]
 
@@ -174,9 +175,9 @@ def _changes(connection: duckdb.DuckDBPyConnection, job: MartJob, schema: pa.Sch
     names = set(schema.names)
     symbol = "symbol" if "symbol" in names else "'*'"
     session = "min(session)::varchar" if "session" in names else "''"
-    rows = connection.execute(
-        f"select {session}, {symbol} from (select * from _gone union all select * from _come) d group by 2"
-    ).fetchall()
+    rows = execute(
+        connection, f"select {session}, {symbol} from (select * from _gone union all select * from _come) d group by 2"
+    )
     found: dict[str, list[str]] = defaultdict(list)
     for day, name in rows:
         found[day or ""].append(name)
@@ -186,10 +187,8 @@ def _changes(connection: duckdb.DuckDBPyConnection, job: MartJob, schema: pa.Sch
 def _check_grain(connection: duckdb.DuckDBPyConnection, job: MartJob) -> None:
     if not job.grain:
         return
-    row = connection.execute(
-        f"select {job.key}, count(*) from _new group by all having count(*) > 1 limit 1"
-    ).fetchone()
-    if row:
+    rows = execute(connection, f"select {job.key}, count(*) from _new group by all having count(*) > 1 limit 1")
+    for row in rows:
         raise Fatal(f"{job.name}: expected one row for each {job.key}, was {row[-1]} of {row[:-1]}")
 
 
@@ -311,5 +310,9 @@ def _type(kind: pa.DataType) -> pa.DataType:
 
 
 def _one(connection: duckdb.DuckDBPyConnection, sql: str) -> int:
-    row = connection.execute(sql).fetchone()
-    return int(row[0]) if row else 0
+    return int(execute(connection, sql)[0][0])
+
+
+def execute(connection: duckdb.DuckDBPyConnection, sql: str) -> list[tuple[Any, ...]]:
+    """Run a statement to its end: DuckDB takes no other work on a connection while a result waits to be fetched."""
+    return connection.execute(sql).fetchall()
