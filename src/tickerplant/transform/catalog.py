@@ -11,7 +11,7 @@ from tickerplant.transform.project import SHIPPED
 
 @dataclass(frozen=True)
 class Model:
-    """A model: its folder (staging, marts, ...), what it is, which columns tell its rows apart, columns with meaning."""
+    """A model: its folder (staging, marts), what it is, which columns tell its rows apart, its columns' meaning."""
 
     name: str
     folder: str

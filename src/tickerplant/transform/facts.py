@@ -26,19 +26,19 @@ class Facts:
             "plan": {name: known.as_variable() for name, known in self.plan.items()},
             "signature": self.signature,
             "snapshot": self.snapshot,
-            "tested": _tested(self.plan),
+            "tested": self._tested(),
         }
+
+    def _tested(self) -> list[str] | str:
+        """The sessions that tests look at: those touched since any mart was built; all when one is built in full."""
+        days = [touched for known in self.plan.values() for touched in known.touched.values()]
+        is_anew = any(not known.signature.startswith(self.signature) for known in self.plan.values())
+        if not self.plan or is_anew or any(isinstance(d, str) for d in days):
+            return "all"
+        return sorted({day for found in days for day in found})
 
 
 def variables(request: Request) -> dict[str, Any]:
     """The variables of dbt: with others, dbt reads the whole project again."""
     known_at = request.known_at.isoformat() if request.known_at else ""
     return {"vendors": list(request.vendors), "known_at": known_at}
-
-
-def _tested(plan: Mapping[str, Known]) -> list[str] | str:
-    """The sessions that tests look at: those touched since any mart was built."""
-    days = [touched for known in plan.values() for touched in known.touched.values()]
-    if not plan or any(isinstance(d, str) for d in days):
-        return "all"
-    return sorted({day for found in days for day in found})
