@@ -241,6 +241,16 @@ def _quota_month(seed: int, folder: Path) -> bool:
     return well
 
 
+def _five_years(folder: Path) -> bool:
+    from tests.support.five_years import five_years
+
+    folder.mkdir()
+    reports = five_years(folder, postgres=store_url("postgres", folder))
+    for report in reports:
+        _print(report)
+    return all(report.is_well for report in reports)
+
+
 def main() -> None:
     """Run the campaigns asked for and print their reports; exit 1 when one is not well."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -250,6 +260,7 @@ def main() -> None:
     parser.add_argument("--postgres-outage", action="store_true", help="a server away for half an hour of a market")
     parser.add_argument("--real-ticks", action="store_true", help="all recorded ticks of three days through the wire")
     parser.add_argument("--quota-month", action="store_true", help="a month of one allowance and three processes")
+    parser.add_argument("--five-years", action="store_true", help="recorded daily bars of 505 symbols by each vendor")
     parser.add_argument("--store", choices=("lake", "postgres"), default="lake", help="where the recorded ticks go")
     args = parser.parse_args()
     well = True
@@ -263,6 +274,7 @@ def main() -> None:
             _print(played)
             well &= played.is_equal and played.days_equal and played.is_equal_after_maintain
         well &= _postgres(args, Path(name))
+        well &= not args.five_years or _five_years(Path(name) / "five-years")
         well &= not args.quota_month or _quota_month(args.seed, Path(name))
     sys.exit(0 if well else 1)
 

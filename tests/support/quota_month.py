@@ -12,6 +12,7 @@ import heapq
 import multiprocessing
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -202,10 +203,11 @@ class _Conductor:
         """Somebody waits until a time of the clock."""
         self._open.add(writer)
         name = (await reader.readline()).decode().strip()
-        while line := await reader.readline():
-            until = float(line)
-            self._at(until - self.clock(), lambda: self._wake(name, writer))
-            self._works(name, False)
+        with suppress(ConnectionError):
+            while line := await reader.readline():
+                until = float(line)
+                self._at(until - self.clock(), lambda: self._wake(name, writer))
+                self._works(name, False)
         self._left(writer)
         if name and self._life(name) is not None:
             self._failure = f"quota worker {name}: expected to run until killed, was gone"
