@@ -17,6 +17,7 @@ from threading import Event
 import structlog
 
 from tickerplant.errors import BadData, Fatal, Retryable
+from tickerplant.jobs.entitlement import Entitlement
 from tickerplant.model import Kind, LogWriter
 from tickerplant.net.http import QuotaSpent, RestClient
 from tickerplant.rest import Answer, Ask, Asked, Call, Endpoint, Outcome, Verdict, encode_asked
@@ -72,6 +73,7 @@ class _Fetch:
     queue: list[Todo]
     stop: Event
     report: Callable[[Fetched], None]
+    plan: Entitlement
     done: Fetched = field(default_factory=Fetched)
     fatal: Fatal | None = None
 
@@ -108,7 +110,7 @@ class _Fetch:
         """Ask for page after page until there is none, or the run is over."""
         call: Call | None = todo.call
         while call is not None and not self._is_over:
-            answer, verdict = await self.client.ask(call)
+            answer, verdict = await self.plan.ask(self.client, call)
             if verdict.outcome == Outcome.BAD_REQUEST and todo.ask is not None and len(todo.ask.symbols) > 1:
                 self._divide(todo)
                 return
@@ -154,13 +156,14 @@ def fetch(
     *,
     stop: Event | None = None,
     report: Callable[[Fetched], None] = lambda fetched: None,
+    plan: Entitlement | None = None,
 ) -> Fetched:
     """Ask for all chains, the first ones first, and land every answer. On return they are on disk.
 
     A spent quota or `stop` ends the run between two pages with what was landed until then. Raises Fatal when the
-    account is refused; what was landed before stays.
+    account is refused; what was landed before stays. `plan` is what is known of the account's plan.
     """
-    run = _Fetch(client, writer, list(reversed(list(todos))), stop or Event(), report)
+    run = _Fetch(client, writer, list(reversed(list(todos))), stop or Event(), report, plan or Entitlement())
     try:
         return asyncio.run(run.run())
     finally:

@@ -25,6 +25,9 @@ from tickerplant.vendors.polygon.envelope import csv_items, is_csv, items, resul
 from tickerplant.vendors.polygon.judge import UNREADABLE
 from tickerplant.vendors.polygon.symbols import from_vendor
 
+DETAILS = "details"
+"""Feed of what is said of one ticker, beside the rows of the lists."""
+
 Row: TypeAlias = dict[str, Any]
 T = TypeVar("T")
 
@@ -100,7 +103,8 @@ def tickers(asked: Asked, body: bytes) -> Readout:
     parts = _parts(body, _Ticker, what, ("ticker", "market"), bad)
     is_active = ("active", "false") not in asked.call.params
     rows = _made(parts, lambda p: _ticker(p[0], p[1], is_active), what, bad)
-    return columns_of(TICKERS, rows), bad
+    feed = DETAILS if what == "ticker_details" else None
+    return [Found(f.table, f.columns, feed) for f in columns_of(TICKERS, rows)], bad
 
 
 def _ticker(item: _Ticker, others: Row, is_active: bool) -> Row:
