@@ -201,6 +201,13 @@ SETTINGS = (
         _positive,
     ),
     Setting(
+        "repair_settling_s",
+        ("TICKERPLANT_REPAIR_SETTLING_SECONDS",),
+        "5",
+        "Repair: how long a live message may still come after the vendor's history has it, in seconds",
+        _positive,
+    ),
+    Setting(
         "retention",
         ("DATA_RETENTION_DAYS",),
         "",
@@ -256,6 +263,7 @@ class Settings:
     polygon_plan: str
     fetch_parallel: int
     fetch_patience_s: float
+    repair_settling_s: float
     retention: Retention
     statement_timeout_s: float
     log_level: str
