@@ -21,7 +21,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from pathlib import Path
 
@@ -230,6 +230,27 @@ def _postgres(args: argparse.Namespace, folder: Path) -> bool:
     return well
 
 
+def _quota_month(seed: int, folder: Path) -> bool:
+    from tests.support.quota_month import CAMPAIGN, quota_month
+
+    well = True
+    for number, month in enumerate(CAMPAIGN):
+        report = quota_month(replace(month, seed=seed), folder / f"quota-{number}")
+        _print(report)
+        well &= report.is_well
+    return well
+
+
+def _five_years(folder: Path) -> bool:
+    from tests.support.five_years import five_years
+
+    folder.mkdir()
+    reports = five_years(folder, postgres=store_url("postgres", folder))
+    for report in reports:
+        _print(report)
+    return all(report.is_well for report in reports)
+
+
 def main() -> None:
     """Run the campaigns asked for and print their reports; exit 1 when one is not well."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -238,6 +259,8 @@ def main() -> None:
     parser.add_argument("--postgres-kills", type=int, default=0, help="random SIGKILLs of loader and server, each")
     parser.add_argument("--postgres-outage", action="store_true", help="a server away for half an hour of a market")
     parser.add_argument("--real-ticks", action="store_true", help="all recorded ticks of three days through the wire")
+    parser.add_argument("--quota-month", action="store_true", help="a month of one allowance and three processes")
+    parser.add_argument("--five-years", action="store_true", help="recorded daily bars of 505 symbols by each vendor")
     parser.add_argument("--store", choices=("lake", "postgres"), default="lake", help="where the recorded ticks go")
     args = parser.parse_args()
     well = True
@@ -251,6 +274,8 @@ def main() -> None:
             _print(played)
             well &= played.is_equal and played.days_equal and played.is_equal_after_maintain
         well &= _postgres(args, Path(name))
+        well &= not args.five_years or _five_years(Path(name) / "five-years")
+        well &= not args.quota_month or _quota_month(args.seed, Path(name))
     sys.exit(0 if well else 1)
 
 

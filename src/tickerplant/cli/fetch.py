@@ -203,7 +203,9 @@ def _once(
         def report(fetched: Fetched) -> None:
             ticker.say(f"fetching: {fetched.landed:,} answers, {fetched.chains:,} of {len(plan.todos):,} requests done")
 
-        summary = run_plan(source, target, asking, vendor_named, plan.todos, stop=stop, report=report)
+        summary = run_plan(
+            source, target, asking, vendor_named, plan.todos, stop=stop, report=report, again=wanted.again
+        )
         run.rows, run.bytes, run.calls = summary.rows, summary.bytes, summary.calls
         run.outcome = summary.fetched.outcome
         run.error = summary.fetched.failures[0].reason if summary.fetched.failures else None

@@ -12,7 +12,8 @@ from threading import Event
 
 from tickerplant.calendar import Session
 from tickerplant.errors import Busy, UsageError
-from tickerplant.jobs.coverage import Coverage, Dataset, coverage, without
+from tickerplant.jobs.coverage import Coverage, Dataset, Refusals, coverage, without
+from tickerplant.jobs.entitlement import REMEMBERED, Entitlement, refused_endpoints
 from tickerplant.jobs.fetch import Fetched, Todo, fetch, todo_of
 from tickerplant.jobs.landed import load_landed
 from tickerplant.jobs.load import VendorOf
@@ -75,11 +76,12 @@ def plan_sessions(
 ) -> FetchPlan:
     """What to ask for so that symbols have rows in sessions. Sessions that have not ended are left out.
 
-    With `again` what was asked in vain is asked for again.
+    With `again` what was asked in vain is asked for again; what the plan refused is after a day in any case.
     """
     at = now or datetime.now(UTC)
     over = [s for s in sessions if s.post_close <= at]
-    before = coverage(store, dataset, symbols, over, again=again)
+    refusals = Refusals(at - REMEMBERED, client.rest.is_plan_by_endpoint)
+    before = coverage(store, dataset, symbols, over, again=again, refusals=refusals)
     begun = unfinished(store, dataset.vendor, dataset.table, at)
     open_holes = without(before, [t.call for t in begun])
     limits, parallel = client.limiter.limits, client.options.parallel
@@ -145,11 +147,17 @@ def run_plan(
     *,
     stop: Event | None = None,
     report: Callable[[Fetched], None] = lambda fetched: None,
+    again: bool = False,
+    now: datetime | None = None,
 ) -> FetchSummary:
-    """Ask for everything and load the answers. What was landed before an error is loaded by the next run."""
+    """Ask for everything and load the answers. What was landed before an error is loaded by the next run.
+
+    With `again` also what the account's plan has refused within the last day.
+    """
     client.traffic = Traffic()
+    plan = Entitlement({} if again else refused_endpoints(store, client.vendor, now or datetime.now(UTC)))
     with free_writer(log, client.vendor) as writer:
-        fetched = fetch(client, writer, todos, stop=stop, report=report)
+        fetched = fetch(client, writer, todos, stop=stop, report=report, plan=plan)
     rows = load_answers(log, store, client.vendor, vendor_of)
     return FetchSummary(fetched, rows, client.traffic.calls, client.traffic.bytes)
 
