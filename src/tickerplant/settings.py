@@ -74,6 +74,12 @@ def _level(text: str) -> str:
     return text.lower()
 
 
+def _outcome(text: str) -> str:
+    if text not in ("fail", "warn"):
+        raise ValueError("expected fail or warn")
+    return text
+
+
 def _port(text: str) -> str:
     if text and not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
         raise ValueError("expected a port from 1 to 65535")
@@ -201,6 +207,34 @@ SETTINGS = (
         _positive,
     ),
     Setting(
+        "alert_webhook",
+        ("TICKERPLANT_ALERT_WEBHOOK",),
+        "",
+        "Health: URL that gets each alert as a JSON POST when it begins and when it is over; never printed",
+        Secret,
+    ),
+    Setting("alert_to", ("TICKERPLANT_ALERT_EMAIL",), "", "Health: addresses that get each alert by e-mail", names),
+    Setting(
+        "smtp_url",
+        ("TICKERPLANT_SMTP_URL",),
+        "smtp://localhost:25",
+        "Health: mail server, smtp://user:password@host:587 (STARTTLS where offered) or smtps://...; never printed",
+        Secret,
+    ),
+    Setting(
+        "alert_from",
+        ("TICKERPLANT_ALERT_FROM",),
+        "tickerplant@localhost",
+        "Health: sender of e-mails",
+    ),
+    Setting(
+        "alert_level",
+        ("TICKERPLANT_ALERT_LEVEL",),
+        "fail",
+        "Health: alert on `fail` only, or on `warn` too",
+        _outcome,
+    ),
+    Setting(
         "repair_settling_s",
         ("TICKERPLANT_REPAIR_SETTLING_SECONDS",),
         "5",
@@ -264,6 +298,11 @@ class Settings:
     fetch_parallel: int
     fetch_patience_s: float
     repair_settling_s: float
+    alert_webhook: Secret
+    alert_to: tuple[str, ...]
+    smtp_url: Secret
+    alert_from: str
+    alert_level: str
     retention: Retention
     statement_timeout_s: float
     log_level: str

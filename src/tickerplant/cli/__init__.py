@@ -28,6 +28,7 @@ COMMANDS = (
     "load",
     "run",
     "status",
+    "health",
     "query",
     "export",
     "simulate",
