@@ -26,6 +26,7 @@ COMMANDS = (
     "calendar",
     "revisions",
     "load",
+    "transform",
     "run",
     "status",
     "health",
