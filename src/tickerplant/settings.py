@@ -319,12 +319,12 @@ class Settings:
     polygon_plan: str
     fetch_parallel: int
     fetch_patience_s: float
-    repair_settling_s: float
     alert_webhook: Secret
     alert_to: tuple[str, ...]
     smtp_url: Secret
     alert_from: str
     alert_level: str
+    repair_settling_s: float
     retention: Retention
     statement_timeout_s: float
     models: str
