@@ -22,8 +22,8 @@ from tickerplant.calendar import sessions
 from tickerplant.jobs.accounts import client
 from tickerplant.jobs.coverage import Dataset
 from tickerplant.jobs.fetch_table import plan_lists, plan_sessions, run_plan
-from tickerplant.jobs.poll import Clock, Rhythm, poll
 from tickerplant.jobs.load import load
+from tickerplant.jobs.poll import Clock, Rhythm, poll
 from tickerplant.logs import open_log
 from tickerplant.model import Batch, Kind, Log, Store
 from tickerplant.rest import decode_asked
