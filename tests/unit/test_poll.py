@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import Event
@@ -100,7 +101,9 @@ def test_a_clock_set_back_delays_a_poll_by_one_distance_at_most() -> None:
 
 def test_a_failed_pass_is_counted_and_the_next_one_comes() -> None:
     steps = Steps(ny("2025-11-19 10:00"), until=ny("2025-11-19 10:31"))
-    answers = iter([Fatal("refused"), True, OSError("away"), False, True, UsageError("odd"), True])
+    answers: Iterator[bool | Exception] = iter(
+        [Fatal("refused"), True, OSError("away"), False, True, UsageError("odd"), True]
+    )
 
     def once(at: datetime) -> bool:
         answer = next(answers)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from tickerplant.jobs.fetch import Fetched
     from tickerplant.jobs.fetch_table import FetchPlan, FetchSummary
+    from tickerplant.jobs.flat import FlatSource
     from tickerplant.jobs.poll import Rhythm
     from tickerplant.model import Log, Store
     from tickerplant.net.http import RestClient
@@ -35,6 +36,7 @@ class _Wanted:
     endpoint: str | None
     again: bool
     is_poll: bool = False
+    is_flat: bool = False
 
 
 def command(
@@ -49,6 +51,7 @@ def command(
     interval: Annotated[str | None, typer.Option(help="Length of bars: 1m, 5m, ...; for --table bars.")] = None,
     feed: Annotated[str | None, typer.Option(help="The vendor's feed, where it has several.")] = None,
     endpoint: Annotated[str | None, typer.Option(help="The endpoint; else the cheapest.")] = None,
+    flat: Annotated[bool, typer.Option("--flat", help="Whole days out of the vendor's flat files.")] = False,
     again: Annotated[bool, typer.Option("--again", help="Ask again for what was asked in vain.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
     poll: Annotated[str | None, typer.Option(help="Repeat so often (5m, 1h) while the market is open.")] = None,
@@ -73,7 +76,9 @@ def command(
     source, target = open_log(log or settings.log), open_store(store or settings.store, options=console.store_options())
 
     def once(stop: Event, is_poll: bool) -> int:
-        wanted = _wanted(table, interval, start, end, feed or account(settings, name).feed, endpoint, again, is_poll)
+        wanted = _wanted(
+            table, interval, start, end, feed or account(settings, name).feed, endpoint, again, is_poll, flat
+        )
         asking = client(settings, vendor_named(name))
         try:
             names = _symbols(source, target, asking, wanted, symbols, universe, on, all_symbols, stop)
@@ -131,6 +136,7 @@ def _wanted(
     endpoint: str | None,
     again: bool,
     is_poll: bool = False,
+    is_flat: bool = False,
 ) -> _Wanted:
     from tickerplant.calendar import NEW_YORK, last_session
     from tickerplant.errors import UsageError
@@ -142,7 +148,7 @@ def _wanted(
         raise UsageError(f"--start: expected a day before --end {last}, was {first}")
     today = datetime.now(UTC).astimezone(NEW_YORK).date()
     length = (interval or "1m") if table == "bars" else None
-    return _Wanted(table, length, first, min(last, today + timedelta(days=1)), feed, endpoint, again, is_poll)
+    return _Wanted(table, length, first, min(last, today + timedelta(days=1)), feed, endpoint, again, is_poll, is_flat)
 
 
 def _day(option: str, text: str) -> date:
@@ -176,7 +182,7 @@ def _symbols(
         return list(dict.fromkeys(s for text in given for s in text.split(",") if s))
     if universe is not None:
         return members(target, universe, _day("--on", on) if on else wanted.end)
-    if not is_by_session(wanted.table):
+    if not is_by_session(wanted.table) or (wanted.is_flat and not all_symbols):
         return []
     if not all_symbols:
         raise UsageError("fetch: expected symbols, --universe NAME or --all, was none of them")
@@ -203,6 +209,58 @@ def _plan(target: Store, asking: RestClient, wanted: _Wanted, names: list[str]) 
     return plan_sessions(target, asking, dataset, names, sessions(wanted.start, wanted.end), feed=wanted.feed, **how)
 
 
+def _cheapest(
+    target: Store, asking: RestClient, wanted: _Wanted, names: list[str]
+) -> tuple[FetchPlan, FlatSource | None]:
+    """The plan of requests, or that of flat files when they are asked for or take less time; then with their source."""
+    from tickerplant.jobs.fetch_table import is_by_session
+    from tickerplant.jobs.flat import is_cheaper
+
+    is_able = is_by_session(wanted.table) and wanted.endpoint is None and not wanted.is_poll
+    files = _files(asking, wanted) if is_able or wanted.is_flat else None
+    flat = None if files is None else _plan_flat(target, files, wanted, names, is_wish=wanted.is_flat)
+    if wanted.is_flat and flat is not None:
+        return flat, files
+    plan = _plan(target, asking, wanted, names)
+    if flat is not None and (flat.resumed > 0 or is_cheaper(plan, flat)):
+        return flat, files
+    return plan, None
+
+
+def _files(asking: RestClient, wanted: _Wanted) -> FlatSource | None:
+    """The vendor's flat files, None without keys. Raises UsageError when they were asked for."""
+    from tickerplant.errors import UsageError
+    from tickerplant.jobs.accounts import files_account
+    from tickerplant.jobs.flat import flat_source
+    from tickerplant.vendors import vendor as vendor_named
+
+    settings = console.settings()
+    who = files_account(settings, vendor_named(asking.vendor))
+    if who is None and wanted.is_flat:
+        raise UsageError(
+            f"--flat: expected keys of {asking.vendor}'s flat files, was none; "
+            "do set POLYGON_S3_ACCESS_KEY and POLYGON_S3_SECRET_KEY, with --vendor polygon"
+        )
+    return None if who is None else flat_source(settings, asking.vendor, asking.rest, who)
+
+
+def _plan_flat(target: Store, files: FlatSource, wanted: _Wanted, names: list[str], is_wish: bool) -> FetchPlan | None:
+    """The plan of flat files; None when they do not hold what is wanted and were not asked for."""
+    from tickerplant.calendar import sessions
+    from tickerplant.errors import UsageError
+    from tickerplant.jobs.coverage import Dataset
+    from tickerplant.jobs.flat import plan_flat
+
+    dataset = Dataset(files.vendor, wanted.table, wanted.interval)
+    days = sessions(wanted.start, wanted.end)
+    try:
+        return plan_flat(target, files, dataset, names, days, again=wanted.again)
+    except UsageError:
+        if is_wish:
+            raise
+        return None
+
+
 def _once(
     source: Log,
     target: Store,
@@ -217,11 +275,12 @@ def _once(
 ) -> int:
     """Plan, show, do, show; returns the exit code."""
     from tickerplant.jobs.fetch_table import load_answers, run_plan
+    from tickerplant.jobs.flat import FlatOptions, run_flat
     from tickerplant.jobs.joblog import job
     from tickerplant.vendors import vendor as vendor_named
 
     load_answers(source, target, asking.vendor, vendor_named, stop)
-    plan = _plan(target, asking, wanted, names)
+    plan, files = _cheapest(target, asking, wanted, names)
     if not as_json and not quiet:
         _show_plan(plan, asking, wanted, len(names))
     if dry_run:
@@ -235,7 +294,13 @@ def _once(
         def report(fetched: Fetched) -> None:
             ticker.say(f"fetching: {fetched.landed:,} answers, {fetched.chains:,} of {plan.requests:,} requests done")
 
-        summary = run_plan(source, target, asking, vendor_named, plan.todos, polls=plan.polls, stop=stop, report=report)
+        if files is not None:
+            options = FlatOptions(console.settings().flat_piece_bytes)
+            summary = run_flat(source, target, files, vendor_named, plan, options=options, stop=stop, report=report)
+        else:
+            summary = run_plan(
+                source, target, asking, vendor_named, plan.todos, polls=plan.polls, stop=stop, report=report
+            )
         run.rows, run.bytes, run.calls = summary.rows, summary.bytes, summary.calls
         run.outcome = summary.fetched.outcome
         run.error = summary.fetched.failures[0].reason if summary.fetched.failures else None

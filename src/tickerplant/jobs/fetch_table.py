@@ -95,6 +95,7 @@ def plan_sessions(
     before = coverage(store, dataset, symbols, over, again=again)
     begun = unfinished(store, dataset.vendor, dataset.table, at)
     open_holes = without(before, [t.call for t in begun])
+    begun = [t for t in begun if t.call.endpoint in {e.name for e in client.rest.endpoints}]
     limits, parallel = client.limiter.limits, client.options.parallel
     unseen, half_run = apart(open_holes, polled_days(store, dataset))
     candidates = plans(client.rest, unseen, feed, endpoint) if symbols else []

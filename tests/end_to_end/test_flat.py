@@ -1,0 +1,166 @@
+"""Flat files as a user fetches them: the store has what the vendor has, once, whenever the run was killed."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from tests.support.plant import log_records, query, wait_for
+from tests.support.rest import FIRST, LAST, Plant, history, plant
+from tickerplant.calendar import session
+from tickerplant.credentials import Secret
+from tickerplant.model import Batch, Kind
+from tickerplant.rest import Account, Asked
+from tickerplant.simulator.history import MarketHistory
+from tickerplant.simulator.rest import RestOptions
+from tickerplant.tables import TRADES
+
+DAY = date(2025, 11, 19)
+SPAN = ("--start", DAY.isoformat(), "--end", LAST.isoformat())
+KEYS = {"MASSIVE_S3_ACCESS_KEY": "AKIA-UNMISTAKABLE", "MASSIVE_S3_SECRET_KEY": "fLaT-unmistakable-1234"}
+FLAT = ("--vendor", "polygon", "--flat", "--table")
+FAR = (datetime(1990, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
+DAILY = ("symbol", "session", "open", "high", "low", "close", "volume")
+TICK = ("symbol", "ts", "ns", "trade_id", "price", "size")
+
+
+def trades(count: int) -> MarketHistory:
+    """Trades of one day that do not pack well."""
+    hours, chance = session(DAY), random.Random(5)
+    assert hours is not None
+    step = (hours.close - hours.open) / count
+    names = [("SPY", "NA", "BRK.B", "TRUE")[i % 4] for i in range(count)]
+    columns: dict[str, Any] = {
+        "symbol": names,
+        "ts": [hours.open + step * i for i in range(count)],
+        "ns": [i % 1000 for i in range(count)],
+        "trade_id": [str(chance.randrange(10**12)) for _ in range(count)],
+        "price": [round(chance.uniform(1, 900), 4) for _ in range(count)],
+        "size": [float(chance.randrange(1, 10**6)) for _ in range(count)],
+    }
+    envelope = {"vendor": "v", "feed": "sip", "exchange": "V", "conditions": "@", "tape": "A"}
+    columns |= {name: [value] * count for name, value in envelope.items()}
+    columns |= {"received_at": [hours.close] * count, "seq": list(range(count))}
+    arrays = [pa.array(columns.get(c.name, [None] * count), c.type) for c in TRADES.columns]
+    return MarketHistory([Batch(TRADES, pa.RecordBatch.from_arrays(arrays, schema=TRADES.schema))])
+
+
+def truth(known: MarketHistory, table: str, content: Sequence[str], start: date = DAY) -> list[tuple[Any, ...]]:
+    rows = known.rows(table, None, *FAR).to_pylist()
+    return sorted(tuple(r[c] for c in content) for r in rows if table == "trades" or r["session"] >= start)
+
+
+def stored(found: Plant, table: str, content: Sequence[str]) -> list[tuple[Any, ...]]:
+    return sorted(tuple(r[c] for c in content) for r in query(found.store, f"select * from {table}"))
+
+
+def pieces(found: Plant) -> list[Asked]:
+    return [a for a in found.landed() if a.piece]
+
+
+def test_day_files_into_the_store_and_a_second_run_asks_for_nothing(tmp_path: Path) -> None:
+    known = history(60)
+    account = Account(secret=Secret(KEYS["MASSIVE_S3_SECRET_KEY"]), key=KEYS["MASSIVE_S3_ACCESS_KEY"])
+    with plant(tmp_path, known, RestOptions(("polygon",), account=account), **KEYS) as found:
+        span = ("--start", "2025-11-17", "--end", LAST.isoformat())
+        done = found.fetch(*FLAT, "daily_bars", *span)
+        assert done["plan"]["endpoint"] == "flat_day_aggs"
+        assert (done["done"]["requests"], done["done"]["failures"]) == (3, [])
+        assert stored(found, "daily_bars", DAILY) == truth(known, "daily_bars", DAILY, date(2025, 11, 17))
+        again = found.fetch(*FLAT, "daily_bars", *span)
+        assert (again["done"]["calls"], again["plan"]["requests"]) == (0, 0)
+        assert not list((tmp_path / "spool").rglob("*.gz*@*"))
+        rows = query(found.store, "select symbol, is_last, outcome, endpoint from coverage")
+        assert {tuple(r.values()) for r in rows} == {("*", True, "rows", "flat_day_aggs")}
+    written = b"".join(p.read_bytes() for p in sorted(tmp_path.rglob("*")) if p.is_file())
+    assert not [w for w in KEYS.values() if w.encode() in written]
+
+
+def test_files_are_chosen_where_they_take_less_time(tmp_path: Path) -> None:
+    with plant(tmp_path, MarketHistory(), RestOptions(("polygon",)), **KEYS) as found:
+        words = ("--vendor", "polygon", "--dry-run", "--start", FIRST.isoformat(), "--end", LAST.isoformat())
+        assert found.fetch("SPY", "NA", *words)["plan"]["endpoint"] == "daily_bars", "two calls against 36 files"
+        many = ",".join(f"S{i}" for i in range(30))
+        assert found.fetch(many, *words)["plan"]["endpoint"] == "flat_day_aggs", "30 calls at 5 a minute"
+        process = replace(found, extra={}).start("fetch", *FLAT, "daily_bars")
+        _, err = process.communicate(timeout=60)
+        assert (process.returncode, "expected keys of polygon's flat files" in " ".join(err.split())) == (2, True)
+
+
+def test_what_the_plan_lacks_is_a_state_and_a_day_without_a_file_is_remembered(tmp_path: Path) -> None:
+    account = Account(tables=frozenset({"trades"}))
+    with plant(tmp_path, trades(10), RestOptions(("polygon",), account=account), **KEYS) as found:
+        done = found.fetch(*FLAT, "quotes", *SPAN, code=1)["done"]
+        assert [f["outcome"] for f in done["failures"]] == ["not_entitled"]
+        span = ("--start", "2025-11-12", "--end", "2025-11-13")
+        assert found.fetch(*FLAT, "trades", *span)["done"]["failures"] == []
+        again = found.fetch(*FLAT, "trades", *span)
+        assert (again["done"]["calls"], again["plan"]["before"]["vendor_has_none"]) == (0, 1)
+
+
+def test_quotes_and_trades_of_a_day_that_has_some_are_not_doubled(tmp_path: Path) -> None:
+    with plant(tmp_path, trades(400), RestOptions(("polygon",)), **KEYS, POLYGON_PLAN="advanced") as found:
+        found.fetch("SPY", "--vendor", "polygon", "--table", "trades", *SPAN)
+        process = found.start("fetch", *FLAT, "trades", *SPAN)
+        _, err = process.communicate(timeout=60)
+        assert (process.returncode, "which would stand twice" in " ".join(err.split())) == (2, True)
+
+
+def test_killed_in_the_middle_of_a_file_the_end_state_is_equal_and_no_byte_is_asked_for_twice(tmp_path: Path) -> None:
+    known = trades(12_000)
+    options = RestOptions(("polygon",), bytes_per_s=1e6)
+    with plant(tmp_path, known, options, **KEYS, TICKERPLANT_FLAT_PIECE_BYTES="5000") as found:
+        words = ("fetch", *FLAT, "trades", *SPAN)
+        spool = tmp_path / "spool"
+        _killed(found, words, lambda: _size(spool, "*.part") > 100_000)
+        kept = _size(spool, "*.part")
+        assert kept > 0, "killed while it downloaded"
+        for _ in range(2):
+            before = _size(found.log, "*")
+            _killed(found, words, lambda: _size(found.log, "*") > before + 200_000)  # noqa: B023
+        calls = found.servers.sides["polygon"].calls.copy()
+        done = found.fetch(*words[1:])
+        assert done["plan"]["resumed"] == 1, "killed while it landed"
+        path = "/flatfiles/us_stocks_sip/trades_v1/2025/11/2025-11-19.csv.gz"
+        assert found.servers.sides["polygon"].calls[path] == calls[path] == 2, "one GET, one for what was missing"
+        assert stored(found, "trades", TICK) == truth(known, "trades", TICK)
+        _whole(pieces(found))
+        assert max(Counter(r.request for r in log_records(found.log) if r.kind is Kind.RESPONSE).values()) == 1
+        jobs = Counter(j["outcome"] for j in query(found.store, "select outcome from jobs"))
+        assert jobs == {"running": 3, "done": 1}
+
+
+def _whole(landed: list[Asked]) -> None:
+    """Pieces of one version, one after the other without a gap, in one chain."""
+    places = [(a.piece.start, a.piece.end, a.piece.is_last) for a in landed if a.piece]
+    assert [p[0] for p in places[1:]] == [p[1] for p in places[:-1]]
+    assert [p[2] for p in places] == [False] * (len(places) - 1) + [True]
+    assert len({(a.chain, a.piece.etag) for a in landed if a.piece}) == 1
+    assert [a.call.page for a in landed] == list(range(len(landed)))
+
+
+def _size(folder: Path, pattern: str) -> int:
+    total = 0
+    for path in folder.rglob(pattern):
+        try:
+            total += path.stat().st_size if path.is_file() else 0
+        except FileNotFoundError:
+            continue
+    return total
+
+
+def _killed(found: Plant, words: Sequence[str], condition: Callable[[], bool]) -> None:
+    process: subprocess.Popen[str] = found.start(*words)
+    wait_for(lambda: condition() or process.poll() is not None, 60, "the middle", pause=0.001)
+    process.send_signal(signal.SIGKILL)
+    out, err = process.communicate()
+    assert process.returncode == -signal.SIGKILL, f"{out}{err}"
