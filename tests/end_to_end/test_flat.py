@@ -6,23 +6,35 @@ import random
 import signal
 import subprocess
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from datetime import UTC, date, datetime
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pytest
 
 from tests.support.plant import log_records, query, wait_for
 from tests.support.rest import FIRST, LAST, Plant, history, plant
-from tickerplant.calendar import session
+from tickerplant.calendar import session, sessions
 from tickerplant.credentials import Secret
-from tickerplant.model import Batch, Kind
+from tickerplant.errors import Fatal, UsageError
+from tickerplant.jobs.accounts import client, files_account
+from tickerplant.jobs.coverage import Dataset
+from tickerplant.jobs.fetch_table import FetchPlan, FetchSummary, plan_sessions, run_plan
+from tickerplant.jobs.flat import FlatOptions, FlatSource, flat_source, plan_flat, run_flat
+from tickerplant.logs import open_log
+from tickerplant.model import Batch, Kind, Log, Store
+from tickerplant.net.backoff import Curve
 from tickerplant.rest import Account, Asked
+from tickerplant.settings import read_settings
 from tickerplant.simulator.history import MarketHistory
 from tickerplant.simulator.rest import RestOptions
+from tickerplant.stores import open_store
 from tickerplant.tables import TRADES
+from tickerplant.vendors import vendor
 
 DAY = date(2025, 11, 19)
 SPAN = ("--start", DAY.isoformat(), "--end", LAST.isoformat())
@@ -76,9 +88,9 @@ def test_day_files_into_the_store_and_a_second_run_asks_for_nothing(tmp_path: Pa
         assert done["plan"]["endpoint"] == "flat_day_aggs"
         assert (done["done"]["requests"], done["done"]["failures"]) == (3, [])
         assert stored(found, "daily_bars", DAILY) == truth(known, "daily_bars", DAILY, date(2025, 11, 17))
-        again = found.fetch(*FLAT, "daily_bars", *span)
-        assert (again["done"]["calls"], again["plan"]["requests"]) == (0, 0)
         assert not list((tmp_path / "spool").rglob("*.gz*@*"))
+        with here(found) as at:
+            assert [at.plan("daily_bars", d).todos for d in (date(2025, 11, 17), DAY)] == [(), ()]
         rows = query(found.store, "select symbol, is_last, outcome, endpoint from coverage")
         assert {tuple(r.values()) for r in rows} == {("*", True, "rows", "flat_day_aggs")}
     written = b"".join(p.read_bytes() for p in sorted(tmp_path.rglob("*")) if p.is_file())
@@ -91,28 +103,88 @@ def test_files_are_chosen_where_they_take_less_time(tmp_path: Path) -> None:
         assert found.fetch("SPY", "NA", *words)["plan"]["endpoint"] == "daily_bars", "two calls against 36 files"
         many = ",".join(f"S{i}" for i in range(30))
         assert found.fetch(many, *words)["plan"]["endpoint"] == "flat_day_aggs", "30 calls at 5 a minute"
-        process = replace(found, extra={}).start("fetch", *FLAT, "daily_bars")
-        _, err = process.communicate(timeout=60)
-        assert (process.returncode, "expected keys of polygon's flat files" in " ".join(err.split())) == (2, True)
+
+
+@dataclass
+class Here:
+    """Flat files fetched in this process."""
+
+    plant: Plant
+    log: Log
+    store: Store
+    source: FlatSource
+
+    def plan(self, table: str, day: date) -> FetchPlan:
+        days = sessions(day, day + timedelta(days=1))
+        return plan_flat(self.store, self.source, Dataset("polygon", table), (), days)
+
+    def fetch(self, table: str, day: date) -> FetchSummary:
+        return run_flat(self.log, self.store, self.source, vendor, self.plan(table, day))
+
+
+@contextmanager
+def here(found: Plant) -> Iterator[Here]:
+    settings = read_settings(found.environment, None)
+    who, rest = files_account(settings, vendor("polygon")), vendor("polygon").rest
+    assert who is not None
+    assert rest is not None
+    store = open_store(settings.store)
+    try:
+        yield Here(found, open_log(settings.log), store, flat_source(settings, "polygon", rest, who))
+    finally:
+        store.close()
 
 
 def test_what_the_plan_lacks_is_a_state_and_a_day_without_a_file_is_remembered(tmp_path: Path) -> None:
     account = Account(tables=frozenset({"trades"}))
-    with plant(tmp_path, trades(10), RestOptions(("polygon",), account=account), **KEYS) as found:
-        done = found.fetch(*FLAT, "quotes", *SPAN, code=1)["done"]
-        assert [f["outcome"] for f in done["failures"]] == ["not_entitled"]
-        span = ("--start", "2025-11-12", "--end", "2025-11-13")
-        assert found.fetch(*FLAT, "trades", *span)["done"]["failures"] == []
-        again = found.fetch(*FLAT, "trades", *span)
-        assert (again["done"]["calls"], again["plan"]["before"]["vendor_has_none"]) == (0, 1)
+    with plant(tmp_path, trades(10), RestOptions(("polygon",), account=account), **KEYS) as found, here(found) as at:
+        done = at.fetch("quotes", DAY).fetched
+        assert [(f.outcome, done.outcome) for f in done.failures] == [("not_entitled", "failed")]
+        assert at.plan("quotes", DAY).todos == ()
+        assert at.fetch("trades", date(2025, 11, 12)).fetched.is_complete
+        after = at.plan("trades", date(2025, 11, 12))
+        assert after.before is not None
+        assert (after.todos, after.before.counts()["vendor_has_none"]) == ((), 1)
+        with pytest.raises(UsageError, match="expected a table of polygon's flat files, was tickers"):
+            at.plan("tickers", DAY)
+
+
+def test_a_file_that_should_have_come_lately_is_asked_for_again(tmp_path: Path) -> None:
+    with plant(tmp_path, MarketHistory(), RestOptions(("polygon",)), **KEYS) as found, here(found) as at:
+        soon = int(datetime(2025, 11, 20, 18, tzinfo=UTC).timestamp() * 1e9)
+        options = FlatOptions(clock=lambda: soon)
+        done = run_flat(at.log, at.store, at.source, vendor, at.plan("trades", DAY), options=options)
+        assert ["not published yet" in f.reason for f in done.fetched.failures] == [True]
+        assert len(at.plan("trades", DAY).todos) == 1
+
+
+def test_a_wrong_secret_ends_the_run(tmp_path: Path) -> None:
+    account = Account(key=KEYS["MASSIVE_S3_ACCESS_KEY"], secret=Secret("another"))
+    with plant(tmp_path, trades(10), RestOptions(("polygon",), account=account), **KEYS) as found, here(found) as at:
+        with pytest.raises(Fatal, match="expected to be let in, was HTTP 403: SignatureDoesNotMatch"):
+            at.fetch("trades", DAY)
+        assert found.landed() == []
+
+
+def test_a_host_that_fails_now_and_then_costs_repeats(tmp_path: Path) -> None:
+    with plant(tmp_path, trades(50), RestOptions(("polygon",), faults=0.6, seed=2), **KEYS) as found:
+        with here(found) as at:
+            at.source.client.backoff, at.source.client.tries = Curve(0.001, 0.001), 50
+            done = at.fetch("trades", DAY)
+        assert (done.fetched.failures, done.rows) == ([], 50 + 1), "with one of coverage"
+        assert found.servers.sides["polygon"].calls["failed"] > 0
+        assert stored(found, "trades", TICK) == truth(trades(50), "trades", TICK)
 
 
 def test_quotes_and_trades_of_a_day_that_has_some_are_not_doubled(tmp_path: Path) -> None:
-    with plant(tmp_path, trades(400), RestOptions(("polygon",)), **KEYS, POLYGON_PLAN="advanced") as found:
-        found.fetch("SPY", "--vendor", "polygon", "--table", "trades", *SPAN)
-        process = found.start("fetch", *FLAT, "trades", *SPAN)
-        _, err = process.communicate(timeout=60)
-        assert (process.returncode, "which would stand twice" in " ".join(err.split())) == (2, True)
+    with plant(tmp_path, trades(40), RestOptions(("polygon",)), **KEYS) as found, here(found) as at:
+        asking = client(read_settings(found.environment, None), vendor("polygon"))
+        days = sessions(DAY, DAY + timedelta(days=1))
+        plan = plan_sessions(at.store, asking, Dataset("polygon", "trades"), ["SPY"], days)
+        assert run_plan(at.log, at.store, asking, vendor, plan.todos).rows == 10 + 1, "with one of coverage"
+        asking.limiter.close()
+        with pytest.raises(UsageError, match="was 1 symbols, which would stand twice"):
+            at.plan("trades", DAY)
 
 
 def test_killed_in_the_middle_of_a_file_the_end_state_is_equal_and_no_byte_is_asked_for_twice(tmp_path: Path) -> None:

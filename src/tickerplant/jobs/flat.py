@@ -156,7 +156,7 @@ def run_flat(
             if run.stop.is_set():
                 break
             run.file(todo)
-            load_answers(log, store, source.vendor, vendor_of, stop)
+            run.rows += load_answers(log, store, source.vendor, vendor_of, stop)
             run.tidy()
     if run.stop.is_set():
         run.done.outcome = "stopped"
