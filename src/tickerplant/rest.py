@@ -79,6 +79,8 @@ class Outcome(StrEnum):
     """The vendor has nothing under that name or day: land it, do not ask again soon."""
     NOT_ENTITLED = "not_entitled"
     """The plan does not include it: land it once, a state and no retry."""
+    NOT_ASKED = "not_asked"
+    """The plan refused the endpoint a short while ago, so the call was not sent: landed as a state, in our words."""
     BAD_REQUEST = "bad_request"
     """Refused; with several symbols one of them may be at fault: divide and ask again."""
     WAIT = "wait"
@@ -256,6 +258,8 @@ class Rest:
     server: Callable[[], RestServer]
     to_vendor: Callable[[str], str] = str
     """Our symbol in the vendor's spelling."""
+    is_plan_by_endpoint: bool = False
+    """Whether a plan has an endpoint wholly or not at all, so that one refusal speaks for every symbol and span."""
     history_feeds: Mapping[str, str] = field(default_factory=dict)
     """Live feed -> the feed under which its history is asked for; others have none."""
     files: Files | None = None

@@ -140,7 +140,11 @@ def test_what_the_plan_lacks_is_a_state_and_a_day_without_a_file_is_remembered(t
     with plant(tmp_path, trades(10), RestOptions(("polygon",), account=account), **KEYS) as found, here(found) as at:
         done = at.fetch("quotes", DAY).fetched
         assert [(f.outcome, done.outcome) for f in done.failures] == [("not_entitled", "failed")]
-        assert at.plan("quotes", DAY).todos == ()
+        assert at.plan("quotes", DAY).todos == at.plan("quotes", date(2025, 11, 18)).todos == ()
+        asking = client(read_settings(found.environment, None), vendor("polygon"))
+        days = sessions(DAY, DAY + timedelta(days=1))
+        assert len(plan_sessions(at.store, asking, Dataset("polygon", "quotes"), ["SPY"], days).todos) == 1
+        asking.limiter.close()
         assert at.fetch("trades", date(2025, 11, 12)).fetched.is_complete
         after = at.plan("trades", date(2025, 11, 12))
         assert after.before is not None

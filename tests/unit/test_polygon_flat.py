@@ -121,6 +121,8 @@ def test_bad_lines_are_set_aside_quirk_13() -> None:
     made = rows(found, "daily_bars")
     assert [(r["symbol"], r["volume"], r["trade_count"]) for r in made] == [("NA", 1500.0, None)]
     assert sorted(r.payload.decode() for r in found.rejects) == sorted(lines)
+    sent = [*lines[:5], good, *lines[5:]]
+    assert {r.payload.decode(): r.item for r in found.rejects} == {line: sent.index(line) for line in lines}
 
 
 @pytest.mark.parametrize(

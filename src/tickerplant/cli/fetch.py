@@ -298,9 +298,8 @@ def _once(
             options = FlatOptions(console.settings().flat_piece_bytes)
             summary = run_flat(source, target, files, vendor_named, plan, options=options, stop=stop, report=report)
         else:
-            summary = run_plan(
-                source, target, asking, vendor_named, plan.todos, polls=plan.polls, stop=stop, report=report
-            )
+            how: dict[str, Any] = {"polls": plan.polls, "stop": stop, "report": report, "again": wanted.again}
+            summary = run_plan(source, target, asking, vendor_named, plan.todos, **how)
         run.rows, run.bytes, run.calls = summary.rows, summary.bytes, summary.calls
         run.outcome = summary.fetched.outcome
         run.error = summary.fetched.failures[0].reason if summary.fetched.failures else None

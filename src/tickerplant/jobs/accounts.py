@@ -106,8 +106,11 @@ def files_account(settings: Settings, vendor: Vendor) -> RestAccount | None:
 def client(settings: Settings, vendor: Vendor) -> RestClient:
     """A client for the account with a vendor; its allowance is shared by every process with the same data folder."""
     rest, who = rest_of(vendor), account(settings, vendor.name)
-    limiter = Limiter(
-        Path(settings.data) / LIMITS_FILE, account_name(vendor.name, who.credentials), limits_of(rest, who)
-    )
     options = HttpOptions(parallel=settings.fetch_parallel, patience_s=settings.fetch_patience_s)
+    limiter = Limiter(
+        Path(settings.data) / LIMITS_FILE,
+        account_name(vendor.name, who.credentials),
+        limits_of(rest, who),
+        flight_s=options.timeout_s,
+    )
     return RestClient(vendor.name, rest, who.credentials, limiter, {**rest.hosts, **who.hosts}, options)

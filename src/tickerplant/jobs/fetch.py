@@ -18,6 +18,7 @@ from typing import TypeAlias
 import structlog
 
 from tickerplant.errors import BadData, Fatal, Retryable
+from tickerplant.jobs.entitlement import Entitlement
 from tickerplant.model import Kind, LogWriter
 from tickerplant.net.http import QuotaSpent, RestClient
 from tickerplant.rest import Answer, Ask, Asked, Call, Endpoint, Outcome, Verdict, encode_asked
@@ -88,6 +89,7 @@ class _Fetch:
     queue: list[Todo]
     stop: Event
     report: Callable[[Fetched], None]
+    plan: Entitlement
     is_whole: bool = False
     clock: Callable[[], int] = time.time_ns
     done: Fetched = field(default_factory=Fetched)
@@ -127,7 +129,7 @@ class _Fetch:
         call: Call | None = todo.call
         held: list[Page] = []
         while call is not None and not self._is_over:
-            answer, verdict = await self.client.ask(call)
+            answer, verdict = await self.plan.ask(self.client, call)
             if verdict.outcome == Outcome.BAD_REQUEST and todo.ask is not None and len(todo.ask.symbols) > 1:
                 self._divide(todo)
                 return
@@ -178,6 +180,7 @@ def fetch(
     *,
     stop: Event | None = None,
     report: Callable[[Fetched], None] = lambda fetched: None,
+    plan: Entitlement | None = None,
     is_whole: bool = False,
     clock: Callable[[], int] = time.time_ns,
 ) -> Fetched:
@@ -187,9 +190,10 @@ def fetch(
     in the log, and a chain that was cut short is not there at all. `clock` is the receipt in nanoseconds.
 
     A spent quota or `stop` ends the run between two pages with what was landed until then. Raises Fatal when the
-    account is refused; what was landed before stays.
+    account is refused; what was landed before stays. `plan` is what is known of the account's plan.
     """
-    run = _Fetch(client, writer, list(reversed(list(todos))), stop or Event(), report, is_whole, clock)
+    waiting = list(reversed(list(todos)))
+    run = _Fetch(client, writer, waiting, stop or Event(), report, plan or Entitlement(), is_whole, clock)
     try:
         return asyncio.run(run.run())
     finally:

@@ -13,7 +13,8 @@ from threading import Event
 
 from tickerplant.calendar import Session
 from tickerplant.errors import Busy, UsageError
-from tickerplant.jobs.coverage import Coverage, Dataset, coverage, without
+from tickerplant.jobs.coverage import Coverage, Dataset, Refusals, coverage, without
+from tickerplant.jobs.entitlement import REMEMBERED, Entitlement, refused_endpoints
 from tickerplant.jobs.fetch import Fetched, Todo, fetch, todo_of, together
 from tickerplant.jobs.landed import load_landed
 from tickerplant.jobs.load import VendorOf
@@ -88,11 +89,12 @@ def plan_sessions(
     """What to ask for so that symbols have rows in sessions. Sessions that have not ended are left out, except for a
     poll's: that asks for the intraday bars so far of the running one.
 
-    With `again` what was asked in vain is asked for again.
+    With `again` what was asked in vain is asked for again; what the plan refused is after a day in any case.
     """
     at = now or datetime.now(UTC)
     over = [s for s in sessions if s.post_close <= at]
-    before = coverage(store, dataset, symbols, over, again=again)
+    refusals = Refusals(at - REMEMBERED, client.rest.is_plan_by_endpoint)
+    before = coverage(store, dataset, symbols, over, again=again, refusals=refusals)
     begun = unfinished(store, dataset.vendor, dataset.table, at)
     open_holes = without(before, [t.call for t in begun])
     begun = [t for t in begun if t.call.endpoint in {e.name for e in client.rest.endpoints}]
@@ -169,17 +171,21 @@ def run_plan(
     stop: Event | None = None,
     report: Callable[[Fetched], None] = lambda fetched: None,
     clock: Callable[[], int] = time.time_ns,
+    again: bool = False,
+    now: datetime | None = None,
 ) -> FetchSummary:
     """Ask for everything and load the answers. What was landed before an error is loaded by the next run.
 
-    Answers to `polls` go to a partition whose rows are compared with the store's, so that none is there twice.
+    With `again` also what the account's plan has refused within the last day. Answers to `polls` go to a partition
+    whose rows are compared with the store's, so that none is there twice.
     """
     client.traffic = Traffic()
+    plan = Entitlement({} if again else refused_endpoints(store, client.vendor, now or datetime.now(UTC)))
     with free_writer(log, client.vendor) as writer:
-        fetched = fetch(client, writer, todos, stop=stop, report=report, clock=clock)
+        fetched = fetch(client, writer, todos, stop=stop, report=report, plan=plan, clock=clock)
     if polls and fetched.outcome in ("done", "failed"):
         with free_writer(log, client.vendor, REPAIR) as writer:
-            more = fetch(client, writer, polls, stop=stop, report=report, is_whole=True, clock=clock)
+            more = fetch(client, writer, polls, stop=stop, report=report, plan=plan, is_whole=True, clock=clock)
         fetched = together(fetched, more)
     rows = load_answers(log, store, client.vendor, vendor_of)
     return FetchSummary(fetched, rows, client.traffic.calls, client.traffic.bytes)

@@ -23,7 +23,8 @@ import structlog
 from tickerplant.calendar import NEW_YORK, Session
 from tickerplant.errors import BadData, Fatal, Retryable, UsageError
 from tickerplant.jobs.accounts import RestAccount
-from tickerplant.jobs.coverage import Dataset, coverage, span, without
+from tickerplant.jobs.coverage import Dataset, Refusals, coverage, span, without
+from tickerplant.jobs.entitlement import REMEMBERED, refused_endpoints
 from tickerplant.jobs.fetch import Failure, Fetched, Todo
 from tickerplant.jobs.fetch_table import FetchPlan, FetchSummary, free_writer, load_answers
 from tickerplant.jobs.load import VendorOf
@@ -98,7 +99,8 @@ def plan_flat(
     again: bool = False,
     now: datetime | None = None,
 ) -> FetchPlan:
-    """A file for each session of which something is missing and whose file is published.
+    """A file for each session of which something is missing and whose file is published; none for a day after the
+    plan refused a file of the kind, unless `again`.
 
     Raises UsageError when no file holds the dataset, or when rows of quotes or trades would stand twice.
     """
@@ -108,11 +110,13 @@ def plan_flat(
         what = f"{dataset.table} {dataset.interval or ''}".strip()
         raise UsageError(f"fetch: expected a table of {source.vendor}'s flat files, was {what}")
     over = [s for s in sessions if source.files.published(s.day) <= at]
-    before = coverage(store, dataset, symbols or ALL, over, again=again)
+    is_refused = not again and endpoint.name in refused_endpoints(store, source.vendor, at)
+    refusals = None if is_refused else Refusals(at - REMEMBERED)
+    before = coverage(store, dataset, symbols or ALL, over, again=again, refusals=refusals)
     begun = [t for t in unfinished(store, dataset.vendor, dataset.table, at) if t.call.endpoint == endpoint.name]
     left = without(before, [t.call for t in begun])
     holes = left.missing()
-    days = [s for i, s in enumerate(left.sessions) if holes[:, i].any()]
+    days = [s for i, s in enumerate(left.sessions) if holes[:, i].any() and not is_refused]
     _not_twice(store, dataset, [s.day for s in days])
     asks = tuple(Ask(dataset.table, ALL, *span(s, dataset.is_live), dataset.interval) for s in days)
     todos = (*begun, *(Todo(endpoint.call(a), a, endpoint, secrets.token_hex(8)) for a in asks))
@@ -153,7 +157,7 @@ def run_flat(
     with source.client:
         _note_listing(source, plan)
         for todo in plan.todos:
-            if run.stop.is_set():
+            if run.stop.is_set() or any(f.outcome == Outcome.NOT_ENTITLED for f in run.done.failures):
                 break
             run.file(todo)
             run.rows += load_answers(log, store, source.vendor, vendor_of, stop)
