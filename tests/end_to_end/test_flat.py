@@ -24,7 +24,7 @@ from tickerplant.errors import Fatal, UsageError
 from tickerplant.jobs.accounts import client, files_account
 from tickerplant.jobs.coverage import Dataset
 from tickerplant.jobs.fetch_table import FetchPlan, FetchSummary, plan_sessions, run_plan
-from tickerplant.jobs.flat import FlatOptions, FlatSource, flat_source, plan_flat, run_flat
+from tickerplant.jobs.flat import FlatOptions, FlatSource, flat_source, is_cheaper, plan_flat, run_flat
 from tickerplant.logs import open_log
 from tickerplant.model import Batch, Kind, Log, Store
 from tickerplant.net.backoff import Curve
@@ -100,9 +100,15 @@ def test_day_files_into_the_store_and_a_second_run_asks_for_nothing(tmp_path: Pa
 def test_files_are_chosen_where_they_take_less_time(tmp_path: Path) -> None:
     with plant(tmp_path, MarketHistory(), RestOptions(("polygon",)), **KEYS) as found:
         words = ("--vendor", "polygon", "--dry-run", "--start", FIRST.isoformat(), "--end", LAST.isoformat())
-        assert found.fetch("SPY", "NA", *words)["plan"]["endpoint"] == "daily_bars", "two calls against 36 files"
         many = ",".join(f"S{i}" for i in range(30))
         assert found.fetch(many, *words)["plan"]["endpoint"] == "flat_day_aggs", "30 calls at 5 a minute"
+        with here(found) as at:
+            days, dataset = sessions(FIRST, LAST), Dataset("polygon", "daily_bars")
+            asking = client(read_settings(found.environment, None), vendor("polygon"))
+            requests = plan_sessions(at.store, asking, dataset, ["SPY", "NA"], days)
+            asking.limiter.close()
+            files = plan_flat(at.store, at.source, dataset, ["SPY", "NA"], days)
+            assert (requests.requests, files.requests, is_cheaper(requests, files)) == (2, 36, False)
 
 
 @dataclass
