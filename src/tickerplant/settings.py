@@ -204,6 +204,32 @@ SETTINGS = (
     ),
     Setting("polygon_plan", ("POLYGON_PLAN", "MASSIVE_PLAN"), "basic", "Polygon: basic, starter, developer, advanced"),
     Setting(
+        "polygon_s3_key",
+        ("POLYGON_S3_ACCESS_KEY", "MASSIVE_S3_ACCESS_KEY"),
+        "",
+        "Polygon: access key of the flat files (not the API's key)",
+    ),
+    Setting(
+        "polygon_s3_secret",
+        ("POLYGON_S3_SECRET_KEY", "MASSIVE_S3_SECRET_KEY"),
+        "",
+        "Polygon: its secret; never printed",
+        Secret,
+    ),
+    Setting(
+        "polygon_s3_url",
+        ("POLYGON_S3_URL", "MASSIVE_S3_URL"),
+        "https://files.massive.com",
+        "Polygon: host of the flat files; files.polygon.io is the same",
+    ),
+    Setting(
+        "flat_piece_bytes",
+        ("TICKERPLANT_FLAT_PIECE_BYTES",),
+        "4194304",
+        "Fetch: bytes of a flat file's text in one line of the log",
+        _count,
+    ),
+    Setting(
         "fetch_parallel", ("TICKERPLANT_FETCH_PARALLEL",), "8", "Fetch: requests of one vendor at the same time", _count
     ),
     Setting(
@@ -317,6 +343,10 @@ class Settings:
     polygon_key: Secret
     polygon_url: str
     polygon_plan: str
+    polygon_s3_key: str
+    polygon_s3_secret: Secret
+    polygon_s3_url: str
+    flat_piece_bytes: int
     fetch_parallel: int
     fetch_patience_s: float
     alert_webhook: Secret
