@@ -235,7 +235,9 @@ def open_plant(url: str | None = None, as_of: AsOf = None) -> Plant:
     from tickerplant.stores import StoreOptions, open_store
 
     settings = read_settings()
-    options = StoreOptions(schema=settings.schema, statement_timeout_s=settings.statement_timeout_s)
+    options = StoreOptions(
+        schema=settings.schema, statement_timeout_s=settings.statement_timeout_s, marts=settings.marts
+    )
     return Plant(open_store(url or settings.store, read_only=True, options=options), as_of)
 
 

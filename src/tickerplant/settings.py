@@ -6,6 +6,7 @@ Every setting is listed in `SETTINGS`; `docs/settings.md` is generated from it.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +73,12 @@ def _level(text: str) -> str:
     if text.lower() not in ("debug", "info", "warning", "error"):
         raise ValueError("expected debug, info, warning or error")
     return text.lower()
+
+
+def _identifier(text: str) -> str:
+    if not re.fullmatch("[a-z][a-z0-9_]{0,30}", text):
+        raise ValueError("expected a name of small letters, digits and _")
+    return text
 
 
 def _port(text: str) -> str:
@@ -215,6 +222,21 @@ SETTINGS = (
         "PostgreSQL: a query that takes longer ends with an error, in seconds; 0 is no limit",
         _seconds,
     ),
+    Setting("models", ("TICKERPLANT_MODELS",), "", "`transform`: a folder of dbt models of your own"),
+    Setting(
+        "marts",
+        ("TICKERPLANT_MARTS",),
+        "marts",
+        "Where marts are: a folder of the lake, a schema `<schema>_<marts>` of PostgreSQL",
+        _identifier,
+    ),
+    Setting(
+        "vendors",
+        ("TICKERPLANT_VENDORS",),
+        "alpaca,polygon,alphavantage",
+        "`transform`: whose rows are taken where several vendors have some, first wins",
+        names,
+    ),
     Setting("log_level", ("LOG_LEVEL",), "info", "debug, info, warning or error", _level),
 )
 
@@ -258,6 +280,9 @@ class Settings:
     fetch_patience_s: float
     retention: Retention
     statement_timeout_s: float
+    models: str
+    marts: str
+    vendors: tuple[str, ...]
     log_level: str
 
     @property

@@ -25,6 +25,7 @@ COMMANDS = (
     "calendar",
     "revisions",
     "load",
+    "transform",
     "run",
     "status",
     "query",

@@ -1,0 +1,51 @@
+"""The project in a work folder of the run: a copy of what the package ships, sources, profile, the user's models.
+
+dbt writes its logs and compiled files there, so nothing of a run stays behind and the package's folder is only read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tickerplant.errors import UsageError
+from tickerplant.transform.request import Request
+from tickerplant.transform.sources import sources
+
+SHIPPED = Path(__file__).resolve().parents[1] / "dbt"
+
+
+def prepare(work: Path, target: Mapping[str, Any], schema: str, user: Path | None) -> None:
+    """Write the project into `work`. `target` is dbt's output of the profile, `schema` where the tables are."""
+    shutil.copytree(SHIPPED, work, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", "target", "logs"))
+    generated = work / "generated"
+    generated.mkdir()
+    _write(generated / "sources.yml", sources(target["database"], schema))
+    _write(work / "profiles.yml", {"tickerplant": {"target": "plant", "outputs": {"plant": dict(target)}}})
+    _user_models(work / "user", user)
+
+
+def signature(request: Request) -> str:
+    """What every mart depends on beside its rows: the shipped SQL, the vendors' order, the moment of knowledge."""
+    digest = hashlib.blake2b(digest_size=8)
+    for path in sorted(SHIPPED.rglob("*.sql")):
+        digest.update(path.relative_to(SHIPPED).as_posix().encode() + b"\0" + path.read_bytes())
+    digest.update(repr((request.vendors, request.known_at)).encode())
+    return digest.hexdigest()
+
+
+def _user_models(place: Path, user: Path | None) -> None:
+    if user is None:
+        return
+    if not user.is_dir():
+        raise UsageError(f"TICKERPLANT_MODELS: expected a folder of models, was {user}")
+    shutil.copytree(user, place, ignore=shutil.ignore_patterns("target", "logs", "dbt_packages", ".*"))
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    """As JSON, which YAML is a superset of."""
+    path.write_text(json.dumps(content))
