@@ -1,20 +1,20 @@
 {#- What differs between the stores for ticks: times as numbers, first and last by order. -#}
 
 {#- Event time as nanoseconds since 1970, bigint, from `ts` and `ns`. -#}
-{% macro nanoseconds(ts, ns) -%} {{ adapter.dispatch('nanoseconds')(ts, ns) }} {%- endmacro %}
+{% macro nanoseconds(ts, ns) -%} {{ adapter.dispatch('nanoseconds', 'tickerplant')(ts, ns) }} {%- endmacro %}
 {% macro duckdb__nanoseconds(ts, ns) -%} (epoch_us({{ ts }}) * 1000 + {{ ns }}) {%- endmacro %}
 {% macro postgres__nanoseconds(ts, ns) -%}
 (cast(extract(epoch from {{ ts }}) * 1000000 as bigint) * 1000 + {{ ns }})
 {%- endmacro %}
 
 {#- The moment of a number of nanoseconds that are whole seconds. -#}
-{% macro moment(nanoseconds) -%} {{ adapter.dispatch('moment')(nanoseconds) }} {%- endmacro %}
+{% macro moment(nanoseconds) -%} {{ adapter.dispatch('moment', 'tickerplant')(nanoseconds) }} {%- endmacro %}
 {% macro duckdb__moment(nanoseconds) -%} make_timestamptz({{ nanoseconds }} // 1000) {%- endmacro %}
 {% macro postgres__moment(nanoseconds) -%} to_timestamp({{ nanoseconds }} / 1000000000) {%- endmacro %}
 
 {#- `value` of the first (`last_by`: last) row of a group for which `condition` holds, in the order of `keys`. -#}
-{% macro first_by(value, keys, condition) -%} {{ adapter.dispatch('first_by')(value, keys, condition) }} {%- endmacro %}
-{% macro last_by(value, keys, condition) -%} {{ adapter.dispatch('last_by')(value, keys, condition) }} {%- endmacro %}
+{% macro first_by(value, keys, condition) -%} {{ adapter.dispatch('first_by', 'tickerplant')(value, keys, condition) }} {%- endmacro %}
+{% macro last_by(value, keys, condition) -%} {{ adapter.dispatch('last_by', 'tickerplant')(value, keys, condition) }} {%- endmacro %}
 {% macro duckdb__first_by(value, keys, condition) -%}
 arg_min({{ value }}, row({{ keys | join(', ') }})) filter (where {{ condition }})
 {%- endmacro %}
@@ -29,7 +29,7 @@ arg_max({{ value }}, row({{ keys | join(', ') }})) filter (where {{ condition }}
 {%- endmacro %}
 
 {#- One row for each whole number from 1 to `last`, in a select list. -#}
-{% macro each_from_one(last) -%} {{ adapter.dispatch('each_from_one')(last) }} {%- endmacro %}
+{% macro each_from_one(last) -%} {{ adapter.dispatch('each_from_one', 'tickerplant')(last) }} {%- endmacro %}
 {% macro duckdb__each_from_one(last) -%} unnest(generate_series(1, cast({{ last }} as bigint))) {%- endmacro %}
 {% macro postgres__each_from_one(last) -%} generate_series(1, {{ last }}) {%- endmacro %}
 

@@ -1,3 +1,4 @@
+{{ config(grain=['symbol', 'interval', 'ts'], slice='session', bucket='session') }}
 {#- Trades are put into bars of the longest length that divides every interval asked for; those make the rest. -#}
 {%- set intervals = var('bar_intervals', ['1m', '5m', '15m', '30m', '1h']) -%}
 {%- set step = namespace(seconds=interval_seconds(intervals[0]) | int) -%}
@@ -23,6 +24,7 @@ with trades as (
         received_at,
         seq
     from {{ ref('stg_trades') }}
+    where {{ in_slice() }}
 ),
 
 rules as (

@@ -1,3 +1,4 @@
+{{ config(grain=['session'], slice='session', bucket='year') }}
 select
     r.session,
     count(*) as symbols,
@@ -11,7 +12,7 @@ select
     count(case when i.close > i.sma_50 then 1 end) as above_sma_50,
     count(i.sma_200) as with_sma_200,
     count(case when i.close > i.sma_200 then 1 end) as above_sma_200
-from {{ ref('returns_daily') }} as r
+from (select * from {{ ref('returns_daily') }} where {{ in_slice() }}) as r
 inner join {{ ref('ranges_daily') }} as g on g.symbol = r.symbol and g.session = r.session
 inner join {{ ref('indicators_daily') }} as i on i.symbol = r.symbol and i.session = r.session
 group by r.session

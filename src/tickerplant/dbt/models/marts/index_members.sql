@@ -1,3 +1,4 @@
+{{ config(grain=['universe', 'symbol', 'valid_from'], slice='whole') }}
 {#- Lists of a universe are numbered; a symbol that is on consecutive lists is one membership. -#}
 with lists as (
     select

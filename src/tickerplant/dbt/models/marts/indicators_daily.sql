@@ -1,3 +1,4 @@
+{{ config(grain=['symbol', 'session'], slice='symbol', bucket='year') }}
 {#- Exponential averages: e(t) = a * sum(ratio ** age * value), where the first price weighs 1 / a (see macros/windows). -#}
 {%- set ema = {'12': 11 / 13, '26': 25 / 27, '9': 8 / 10} -%}
 {%- set wilder = 13 / 14 -%}
@@ -10,7 +11,7 @@ with prices as (
         split_close as close,
         lag(split_close) over w as previous,
         cast(row_number() over w as integer) - 1 as n
-    from {{ ref('prices_daily') }}
+    from {{ changed(ref('prices_daily')) }} as p
     where split_close is not null
     window w as (partition by symbol order by session)
 ),

@@ -1,3 +1,4 @@
+{{ config(grain=['symbol', 'session', 'interval', 'ts'], slice='session', bucket='session') }}
 {#- A quote is in force until the next one of its symbol and session; the last one until its minute ends. What is in force
     over the end of a minute is cut there and carried on, minute by minute. -#}
 {%- set minute = '60000000000' -%}
@@ -13,6 +14,7 @@ with quotes as (
         received_at,
         seq
     from {{ ref('stg_quotes') }}
+    where {{ in_slice() }}
 ),
 
 steps as (
@@ -35,7 +37,7 @@ spans as (
         session,
         start,
         1 as quote,
-        least(coalesce(until, start + {{ minute }}), start + {{ minute }}) - t as weight,
+        cast(least(coalesce(until, start + {{ minute }}), start + {{ minute }}) - t as double precision) as weight,
         bid_price,
         bid_size,
         ask_price,
@@ -47,7 +49,7 @@ spans as (
         session,
         start + number * {{ minute }} as start,
         0 as quote,
-        least(until - start - number * {{ minute }}, {{ minute }}) as weight,
+        cast(least(until - start - number * {{ minute }}, {{ minute }}) as double precision) as weight,
         bid_price,
         bid_size,
         ask_price,
@@ -79,7 +81,7 @@ states as (
         bid_size,
         ask_size,
         bid_price > 0 and ask_price > 0 as is_two_sided,
-        case when bid_price > 0 and ask_price >= bid_price then cast(weight as double precision) end as shown,
+        case when bid_price > 0 and ask_price >= bid_price then weight end as shown,
         ask_price - bid_price as spread,
         (ask_price + bid_price) / 2 as mid
     from spans
@@ -154,9 +156,9 @@ select
     ts,
     "interval",
     cast(quotes as bigint) as quote_count,
-    coalesce(shown, 0) / 1e9 as quoted_seconds,
-    cast(coalesce(locked, 0) as double precision) / 1e9 as locked_seconds,
-    cast(coalesce(crossed, 0) as double precision) / 1e9 as crossed_seconds,
+    coalesce(shown, 0) / {{ real('1e9') }} as quoted_seconds,
+    coalesce(locked, 0) / {{ real('1e9') }} as locked_seconds,
+    coalesce(crossed, 0) / {{ real('1e9') }} as crossed_seconds,
     narrowest as narrowest_spread,
     widest as widest_spread,
     mid / nullif(shown, 0) as mid,

@@ -1,3 +1,4 @@
+{{ config(grain=['symbol', 'session'], slice='symbol', bucket='year') }}
 with prices as (
     select
         symbol,
@@ -8,7 +9,7 @@ with prices as (
         split_volume as volume,
         split_vwap as vwap,
         coalesce(split_vwap, (split_high + split_low + split_close) / 3) * split_volume as traded
-    from {{ ref('prices_daily') }}
+    from {{ changed(ref('prices_daily'), back=251) }} as p
     where split_close is not null
 ),
 

@@ -1,3 +1,4 @@
+{{ config(grain=['symbol', 'session'], slice='symbol', bucket='year') }}
 with prices as (
     select
         symbol,
@@ -5,7 +6,7 @@ with prices as (
         split_close as close,
         adjusted_open,
         adjusted_close
-    from {{ ref('prices_daily') }}
+    from {{ changed(ref('prices_daily'), back=252) }} as p
     where split_close is not null
 ),
 

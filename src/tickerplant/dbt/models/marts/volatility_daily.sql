@@ -1,3 +1,4 @@
+{{ config(grain=['symbol', 'session'], slice='symbol', bucket='year') }}
 {#- Sums and deviations of 20 and 60 sessions from windows of 5 (see macros/windows). -#}
 {%- set spread = ['total', 'overnight', 'intraday'] -%}
 {%- set mean = ['range_squared', 'garman_klass', 'rogers_satchell'] -%}
@@ -10,7 +11,7 @@ with prices as (
         adjusted_low as low,
         adjusted_close as close,
         lag(adjusted_close) over w as previous
-    from {{ ref('prices_daily') }}
+    from {{ changed(ref('prices_daily'), back=60) }} as p
     where adjusted_close is not null
     window w as (partition by symbol order by session)
 ),
