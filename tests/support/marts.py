@@ -27,7 +27,9 @@ class Marts:
         """Make a table of a frame."""
         if self.kind == "duckdb":
             self.run.register("given", rows)
-            self.run.execute(f"create or replace table {name} as select * from given")
+            days = [c for c, t in rows.dtypes.items() if _postgres_type(t) == "date"]
+            changed = f"* replace ({', '.join(f'{c}::date as {c}' for c in days)})" if days else "*"
+            self.run.execute(f"create or replace table {name} as select {changed} from given")
             self.run.unregister("given")
             return
         columns = ", ".join(f"{c} {_postgres_type(t)}" for c, t in rows.dtypes.items())

@@ -96,3 +96,36 @@ REFERENCE = {
     "volatility_daily": volatility,
     "ranges_daily": ranges,
 }
+
+
+def minutes_of_quotes(quotes: pd.DataFrame) -> pd.DataFrame:
+    """The minutes of `quote_stats` of one symbol and session, quotes in order: a row of each nanosecond's state in effect
+    is what is averaged, done by cutting time at every quote and every minute."""
+    t = quotes["ts"].astype("datetime64[ns, UTC]").astype("int64").to_numpy() + quotes["ns"].to_numpy()
+    minute = 60_000_000_000
+    end = t[-1] // minute * minute + minute
+    edges = np.unique(np.concatenate([t, np.arange(t[0] // minute * minute + minute, end + 1, minute)]))
+    at = np.searchsorted(t, edges[:-1], side="right") - 1
+    bid, ask, bid_size, ask_size = (quotes[k].to_numpy()[at] for k in ("bid_price", "ask_price", "bid_size", "ask_size"))
+    start, seconds = edges[:-1] // minute * minute, np.diff(edges) / 1e9
+    shown = np.where((bid > 0) & (ask >= bid), seconds, 0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        values = {"mid": (bid + ask) / 2, "spread": ask - bid, "spread_bps": 10_000 * (ask - bid) / ((bid + ask) / 2)}
+        values |= {"bid_size": bid_size, "ask_size": ask_size}
+        values["imbalance"] = (bid_size - ask_size) / (bid_size + ask_size)
+    two = (bid > 0) & (ask > 0)
+    frame = pd.DataFrame({"start": start, "quoted_seconds": shown})
+    frame["locked_seconds"] = np.where(two & (bid == ask), seconds, 0)
+    frame["crossed_seconds"] = np.where(two & (bid > ask), seconds, 0)
+    for name, value in values.items():
+        frame[name] = np.where(shown > 0, shown * value, 0)
+    found = frame.groupby("start").sum()
+    found["quote_count"] = pd.Series(t // minute * minute).value_counts()
+    return found.fillna({"quote_count": 0}).reset_index()
+
+
+def averages(sums: pd.DataFrame) -> pd.DataFrame:
+    """Sums over time as averages over the quoted time."""
+    names = ["mid", "spread", "spread_bps", "bid_size", "ask_size", "imbalance"]
+    shown = sums["quoted_seconds"].where(sums["quoted_seconds"] > 0)
+    return sums.assign(**{name: sums[name] / shown for name in names})
