@@ -8,7 +8,7 @@ vendor judge the `Answer` (`Rest.judge`), lands the body in the log under `Asked
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -217,6 +217,8 @@ class Rest:
     server: Callable[[], RestServer]
     to_vendor: Callable[[str], str] = str
     """Our symbol in the vendor's spelling."""
+    history_feeds: Mapping[str, str] = field(default_factory=dict)
+    """Live feed -> the feed under which its history is asked for; others have none."""
 
 
 def encode_asked(asked: Asked) -> str:

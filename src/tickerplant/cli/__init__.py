@@ -21,6 +21,7 @@ COMMANDS = (
     "init",
     "capture",
     "fetch",
+    "repair",
     "universe",
     "calendar",
     "revisions",

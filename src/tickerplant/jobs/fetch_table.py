@@ -14,10 +14,11 @@ from tickerplant.calendar import Session
 from tickerplant.errors import Busy, UsageError
 from tickerplant.jobs.coverage import Coverage, Dataset, coverage, without
 from tickerplant.jobs.fetch import Fetched, Todo, fetch, todo_of
-from tickerplant.jobs.load import VendorOf, load
+from tickerplant.jobs.landed import load_landed
+from tickerplant.jobs.load import VendorOf
 from tickerplant.jobs.plan import Cost, Plan, cost, plans
 from tickerplant.jobs.unfinished import unfinished
-from tickerplant.model import Log, LogWriter, Store, split_position
+from tickerplant.model import Log, LogWriter, Store
 from tickerplant.net.http import RestClient, Traffic
 from tickerplant.rest import ALL, Ask
 from tickerplant.tables import TABLES
@@ -57,14 +58,7 @@ class FetchSummary:
 def load_answers(log: Log, store: Store, vendor: str, vendor_of: VendorOf, stop: Event | None = None) -> int:
     """Load what was landed for a vendor; returns the rows."""
     mine = [p for p in log.partitions() if p == f"{vendor}.rest" or p.startswith(f"{vendor}.rest.")]
-    found = [p for p in mine if _has_more(log, store, p)]
-    return load(log, store, vendor_of, partitions=found, stop=stop).counters.stored if found else 0
-
-
-def _has_more(log: Log, store: Store, partition: str) -> bool:
-    """Whether a partition holds something that is not loaded."""
-    number, offset = split_position(store.progress(partition).position)
-    return any(s.number > number or (s.number == number and s.size_bytes > offset) for s in log.segments(partition))
+    return load_landed(log, store, vendor_of, mine, stop)
 
 
 def plan_sessions(

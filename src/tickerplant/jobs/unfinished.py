@@ -14,7 +14,8 @@ _KEPT = timedelta(hours=24)
 """How long a page token is trusted; an older chain is asked for from its start."""
 
 _SQL = """
-with mine as (select * from coverage where vendor = ? and table_name = ? and received_at >= ?),
+with mine as (select * from coverage where vendor = ? and table_name = ? and received_at >= ?
+    and chain not like 'repair-%'),
 newest as (select chain, max(page) as page, bool_or(is_last) as is_done from mine group by chain)
 select distinct m.chain, m.next_call from mine m join newest n on n.chain = m.chain and n.page = m.page
 where not n.is_done and m.next_call is not null
