@@ -51,7 +51,7 @@ class Marts:
     def rows(self, sql: str) -> pd.DataFrame:
         """The rows of a query."""
         if self.kind == "duckdb":
-            return pd.DataFrame(self.run.execute(sql).df())
+            return pd.DataFrame(self.run.sql(sql).to_arrow_table().to_pandas())
         cursor = self.run.execute(sql)
         return pd.DataFrame(cursor.fetchall(), columns=[d.name for d in cursor.description])
 
