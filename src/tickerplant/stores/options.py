@@ -30,6 +30,11 @@ class StoreOptions:
     silence_s: float = 120.0
     marts: str = "marts"
 
+    @property
+    def marts_schema(self) -> str:
+        """PostgreSQL: the schema of the marts."""
+        return f"{self.schema}_{self.marts}"
+
     def __post_init__(self) -> None:
         known = {"*", *(t.name for t in TABLES.values() if t.time)}
         for name, _ in self.retention.days:

@@ -17,9 +17,9 @@ import structlog
 
 from tickerplant.errors import Fatal
 from tickerplant.schema import quoted
+from tickerplant.stores.lake_log import TableLog
 from tickerplant.stores.lake_marts import Marts, Note, View, commits_notes, newest_note, source
 from tickerplant.stores.lake_query import trade_views, views
-from tickerplant.stores.lake_log import TableLog
 from tickerplant.transform.lake_plan import known
 from tickerplant.transform.lake_write import MartJob, write_mart
 from tickerplant.transform.request import Built, Known
@@ -95,7 +95,8 @@ class LakeRun:
             self.versions[job.name] = written.version
         self._show(connection, job.name)
         _remember(connection, job.name, RUNNING, written.changes)
-        log.info("mart", name=job.name, mode=job.mode, rows=written.rows, version=written.version)
+        if job.mode != "none":
+            log.info("mart", name=job.name, mode=job.mode, rows=written.rows, version=written.version)
 
 
 def _copy(state: Any) -> Any:

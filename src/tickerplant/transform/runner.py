@@ -82,9 +82,15 @@ def _result(event: Any, built: Built) -> ModelResult | str | None:
         return None
     node, result = data.node_info, data.run_result
     status = _STATUS.get(str(node.node_status), "failed")
-    mode, rows = built.modes.get(node.node_name, (None, None))
+    mode, rows = built.modes.get(node.node_name) or _told(result.message)
     message = None if status == "done" else _first_lines(result.message)
     return ModelResult(node.node_name, node.resource_type, status, round(result.execution_time, 3), mode, rows, message)  # type: ignore[arg-type]
+
+
+def _told(message: str) -> tuple[str | None, int | None]:
+    """Mode and rows as the materialization of PostgreSQL tells them."""
+    words = message.split()
+    return (words[1], int(words[2])) if words[:1] == ["mart"] and len(words) == 3 else (None, None)
 
 
 def _first_lines(text: str) -> str:
