@@ -30,7 +30,10 @@ def factor_file(symbol: str) -> pd.DataFrame:
 
 def lean_bars(symbol: str) -> pd.DataFrame:
     """LEAN's unadjusted daily bars."""
-    with zipfile.ZipFile(LEAN / "daily" / f"{symbol.lower()}.zip") as archive, archive.open(archive.namelist()[0]) as text:
+    with (
+        zipfile.ZipFile(LEAN / "daily" / f"{symbol.lower()}.zip") as archive,
+        archive.open(archive.namelist()[0]) as text,
+    ):
         rows = pd.read_csv(text, header=None, names=["at", *daily_prices.PRICES, "volume"])
     prices = {k: rows[k] / 10_000 for k in daily_prices.PRICES}
     return rows.assign(session=pd.to_datetime(rows["at"].str[:8]), **prices).drop(columns="at")
@@ -49,6 +52,20 @@ def lean_actions(symbol: str, sessions: pd.Series) -> pd.DataFrame:
     found = pd.DataFrame({"dividend": rows["reference"][:-1] * (1 - step), "split": split, "place": after})
     found = found[found["place"] < len(days)]
     return found.assign(session=days[found["place"]]).drop(columns="place")
+
+
+def around(rows: pd.DataFrame, days: pd.Series) -> pd.DataFrame:
+    """The bars of some days, of the session before each and the session after, and the last ones."""
+    at = np.searchsorted(rows["session"].to_numpy(), days.to_numpy())
+    places = np.unique(np.concatenate([at - 1, at, at + 1, [len(rows) - 1]]))
+    return rows.iloc[places[(places >= 0) & (places < len(rows))]]
+
+
+def yahoo_steps(symbol: str) -> pd.Series:
+    """By what Yahoo's adjusted close steps on each session (1 without a dividend), with the session as index."""
+    rows = daily_prices.yahoo_adjusted(symbol)
+    factor = rows["adjusted"] / rows["close"]
+    return pd.Series(factor.shift() / factor).fillna(1.0)
 
 
 def wiki() -> pd.DataFrame:

@@ -11,7 +11,13 @@ import pandas as pd
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "market-data"
 PRICES = ("open", "high", "low", "close")
-COLUMNS = ["symbol", "session", *(f"{a}_{k}" for a in ("split", "adjusted") for k in PRICES), "split_volume", "split_vwap"]
+COLUMNS = [
+    "symbol",
+    "session",
+    *(f"{a}_{k}" for a in ("split", "adjusted") for k in PRICES),
+    "split_volume",
+    "split_vwap",
+]
 
 
 def wiki_aapl() -> pd.DataFrame:
@@ -39,11 +45,23 @@ def sp500(*symbols: str) -> pd.DataFrame:
 
 def yahoo(symbol: str) -> pd.DataFrame:
     """A file of the uncorrected capture: days are missing, others occur twice (the later counts), splits are jumps."""
+    rows = _yahoo(symbol).drop_duplicates("session", keep="last")
+    return _unadjusted(rows.assign(symbol=symbol))
+
+
+def yahoo_adjusted(symbol: str) -> pd.DataFrame:
+    """`close` (adjusted for splits) and `adjusted` of what was fetched at once, 29 January 2022, by session."""
+    rows = _yahoo(symbol).drop_duplicates("session", keep="first")
+    rows = rows[rows["session"] <= "2022-01-28"]
+    return rows.assign(session=pd.to_datetime(rows["session"])).set_index("session")[["close", "adjusted"]]
+
+
+def _yahoo(symbol: str) -> pd.DataFrame:
     with zipfile.ZipFile(DATA / "daily-yahoo-2000-2024" / "stocks_subset.zip") as archive:
         text = archive.read(f"stocks/{symbol}.csv").decode()
     found = [line.split(",") for line in text.splitlines() if re.match(r"\d{4}-\d\d-\d\d,[\d.]", line)]
-    rows = pd.DataFrame(found, columns=["session", *PRICES, "adj", "volume"]).drop_duplicates("session", keep="last")
-    return _unadjusted(rows.astype({k: float for k in (*PRICES, "volume")}).assign(symbol=symbol))
+    columns = [*PRICES, "adjusted", "volume"]
+    return pd.DataFrame(found, columns=["session", *columns]).astype(dict.fromkeys(columns, float))
 
 
 def made(symbol: str, close: np.ndarray[tuple[int], np.dtype[np.float64]], spread: float = 0.0) -> pd.DataFrame:
@@ -51,7 +69,15 @@ def made(symbol: str, close: np.ndarray[tuple[int], np.dtype[np.float64]], sprea
     days = pd.date_range("2010-01-04", periods=len(close), freq="B").strftime("%Y-%m-%d")
     opened = np.concatenate([close[:1], close[:-1]])
     high, low = np.maximum(opened, close) * (1 + spread), np.minimum(opened, close) * (1 - spread)
-    rows = {"symbol": symbol, "session": days, "open": opened, "high": high, "low": low, "close": close, "volume": 100.0}
+    rows = {
+        "symbol": symbol,
+        "session": days,
+        "open": opened,
+        "high": high,
+        "low": low,
+        "close": close,
+        "volume": 100.0,
+    }
     return _unadjusted(pd.DataFrame(rows))
 
 

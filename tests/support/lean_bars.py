@@ -1,14 +1,13 @@
 """LEAN's trades and quotes as the marts' inputs, and LEAN's own minute bars to compare with. Not part of the package.
 
 LEAN's condition words are bits; here they become the letters of the tape. `by_meaning` is each bit's letter. In the
-source's own bars a trade of the extended hours sets prices whatever else its word says: `as_recorded` leaves the rest out.
+source's own bars a trade of the extended hours sets prices whatever else its word says: `as_recorded` has that alone.
 """
 
 from __future__ import annotations
 
 import zipfile
 from datetime import date
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -68,9 +67,10 @@ def quotes(symbol: str, day: date) -> pd.DataFrame:
 
 def minute_bars(symbol: str, day: date) -> pd.DataFrame:
     """The source's own bars of a day: ts, open, high, low, close, volume."""
-    with zipfile.ZipFile(BARS / symbol.lower() / f"{day:%Y%m%d}_trade.zip") as archive, archive.open(
-        archive.namelist()[0]
-    ) as text:
+    with (
+        zipfile.ZipFile(BARS / symbol.lower() / f"{day:%Y%m%d}_trade.zip") as archive,
+        archive.open(archive.namelist()[0]) as text,
+    ):
         rows = pd.read_csv(text, header=None, names=["ms", "open", "high", "low", "close", "volume"])
     midnight = pd.Timestamp(day, tz="America/New_York").tz_convert("UTC")
     rows["ts"] = (midnight + pd.to_timedelta(rows.pop("ms"), unit="ms")).astype("datetime64[us, UTC]")

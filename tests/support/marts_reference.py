@@ -34,7 +34,10 @@ def indicators(prices: pd.DataFrame) -> pd.DataFrame:
     with np.errstate(invalid="ignore"):
         out["rsi_14"] = np.asarray(100 * gain / (gain + loss))
     before = close.shift()
-    spans = [prices["split_high"] - prices["split_low"], *((prices[f"split_{k}"] - before).abs() for k in ("high", "low"))]
+    spans = [
+        prices["split_high"] - prices["split_low"],
+        *((prices[f"split_{k}"] - before).abs() for k in ("high", "low")),
+    ]
     out["true_range"] = pd.concat(spans, axis=1).max(axis=1)
     out["atr_14"] = wilder(out["true_range"].to_numpy(), 13)
     deviation = close.rolling(20).apply(np.std, raw=True)
@@ -99,14 +102,15 @@ REFERENCE = {
 
 
 def minutes_of_quotes(quotes: pd.DataFrame) -> pd.DataFrame:
-    """The minutes of `quote_stats` of one symbol and session, quotes in order: a row of each nanosecond's state in effect
-    is what is averaged, done by cutting time at every quote and every minute."""
+    """Sums over time for the minutes of one symbol and session, quotes in order: time cut at each quote and minute."""
     t = quotes["ts"].astype("datetime64[ns, UTC]").astype("int64").to_numpy() + quotes["ns"].to_numpy()
     minute = 60_000_000_000
     end = t[-1] // minute * minute + minute
     edges = np.unique(np.concatenate([t, np.arange(t[0] // minute * minute + minute, end + 1, minute)]))
     at = np.searchsorted(t, edges[:-1], side="right") - 1
-    bid, ask, bid_size, ask_size = (quotes[k].to_numpy()[at] for k in ("bid_price", "ask_price", "bid_size", "ask_size"))
+    bid, ask, bid_size, ask_size = (
+        quotes[k].to_numpy()[at] for k in ("bid_price", "ask_price", "bid_size", "ask_size")
+    )
     start, seconds = edges[:-1] // minute * minute, np.diff(edges) / 1e9
     shown = np.where((bid > 0) & (ask >= bid), seconds, 0)
     with np.errstate(invalid="ignore", divide="ignore"):

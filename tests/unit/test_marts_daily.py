@@ -13,7 +13,9 @@ from tests.support import daily_prices
 from tests.support.marts import Marts, marts
 from tests.support.marts_reference import REFERENCE
 
-pytestmark = pytest.mark.skipif(not daily_prices.DATA.is_dir(), reason="the recorded data is not beside this repository")
+pytestmark = pytest.mark.skipif(
+    not daily_prices.DATA.is_dir(), reason="the recorded data is not beside this repository"
+)
 
 DIFFERENCES = ("macd", "macd_signal", "macd_histogram")
 """Differences of prices: where they pass zero, what is left of a price's own last digit is no longer 1e-9 of them."""
@@ -21,7 +23,7 @@ DIFFERENCES = ("macd", "macd_signal", "macd_histogram")
 
 @cache
 def prices() -> pd.DataFrame:
-    """Long history with splits (AAPL since 1999), missing sessions and jumps (NVDA, TSLA), plain, young, one row, and made-up ones."""
+    """Splits (AAPL since 1999), missing sessions and jumps (NVDA, TSLA), plain, young, one row, and made-up ones."""
     noise = np.random.default_rng(5).normal(0, 0.02, 1500).cumsum()
     parts = [
         daily_prices.aapl().iloc[-4800:],
@@ -132,7 +134,13 @@ def test_members_as_of_any_day(built: Marts) -> None:
     built.put("stg_universe", frame.astype({"weight": float}))
     got = built.build("index_members", "universe, symbol, valid_from")
     found = [
-        (r.universe, r.symbol, *(None if pd.isna(d) else f"{pd.Timestamp(d):%m-%d}" for d in (r.valid_from, r.valid_to)), r.lists, r.name)
+        (
+            r.universe,
+            r.symbol,
+            *(None if pd.isna(d) else f"{pd.Timestamp(d):%m-%d}" for d in (r.valid_from, r.valid_to)),
+            r.lists,
+            r.name,
+        )
         for r in got.itertuples(index=False)
     ]
     assert found == [

@@ -80,7 +80,7 @@ PLAIN = ("14:30:00", 10.0, 100.0, "@"), ("14:30:30", 11.0, 100.0, "@")
 def test_what_a_condition_updates(store: Marts, conditions: str | None, tape: str, vendor: str, sets: str) -> None:
     plain = [(*row[:3], "0" if vendor == "polygon" else "@") for row in PLAIN]
     odd = [("14:30:40", 20.0, 7.0, conditions)]
-    [got] = bars(store, trades(*plain, *odd, tape=tape, vendor=vendor))  # type: ignore[arg-type]
+    [got] = bars(store, trades(*plain, *odd, tape=tape, vendor=vendor))
     expected = {
         "all": (10, 20, 10, 20, 207, 3),
         "range": (10, 20, 10, 11, 207, 3),
