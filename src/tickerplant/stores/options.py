@@ -19,8 +19,8 @@ class StoreOptions:
 
     `keep_versions` is for how long `as_of` of a lake can go back; `retention` says which sessions `maintain` drops.
     `schema`, `statement_timeout_s` (of queries, 0 is none) and `silence_s` (after which a loader gives up a connection
-    that says nothing, and makes a new one) are PostgreSQL's. `marts` names what holds the marts: a folder of the lake, a
-    schema `<schema>_<marts>` of PostgreSQL.
+    that says nothing, and makes a new one) are PostgreSQL's. `marts` names what holds the marts: a folder of the
+    lake, a schema `<schema>_<marts>` of PostgreSQL.
     """
 
     keep_versions: timedelta = KEEP_VERSIONS

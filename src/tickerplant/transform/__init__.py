@@ -16,10 +16,12 @@ def transform(store: AnyStore, request: Request, on_progress: Progress) -> Repor
     from tickerplant.transform.runner import require_dbt
 
     require_dbt()
-    if store.dialect == "postgres":
-        from tickerplant.transform.postgres import transform_postgres
+    from tickerplant.stores.lake import LakeStore
 
-        return transform_postgres(store, request, on_progress)
-    from tickerplant.transform.lake import transform_lake
+    if isinstance(store, LakeStore):
+        from tickerplant.transform.lake import transform_lake
 
-    return transform_lake(store, request, on_progress)
+        return transform_lake(store, request, on_progress)
+    from tickerplant.transform.postgres import transform_postgres
+
+    return transform_postgres(store, request, on_progress)

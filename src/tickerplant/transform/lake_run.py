@@ -21,7 +21,7 @@ from tickerplant.stores.lake_log import TableLog
 from tickerplant.stores.lake_marts import Marts, Note, View, commits_notes, newest_note, source
 from tickerplant.stores.lake_query import trade_views, views
 from tickerplant.transform.lake_plan import known
-from tickerplant.transform.lake_write import MartJob, write_mart
+from tickerplant.transform.lake_write import MartJob, execute, write_mart
 from tickerplant.transform.request import Built, Known
 
 log = structlog.get_logger()
@@ -52,10 +52,10 @@ class LakeRun:
         for name, state in self.snapshot.items():
             table_log = self._logs[name]
             for statement in views(table_log.table, table_log.folder, list(state.files.values())):
-                connection.execute(_lasting(statement))
+                execute(connection, _lasting(statement))
         for statement in trade_views():
-            connection.execute(_lasting(statement))
-        connection.execute('create table "_changes" (mart varchar, build bigint, symbol varchar, session date)')
+            execute(connection, _lasting(statement))
+        execute(connection, 'create table "_changes" (mart varchar, build bigint, symbol varchar, session date)')
         for name in self._notes:
             self._show(connection, name)
         self._recall(connection)
@@ -71,7 +71,7 @@ class LakeRun:
 
     def _show(self, connection: duckdb.DuckDBPyConnection, name: str) -> None:
         table_log = self.marts.log(name)
-        connection.execute(f"create or replace view {quoted(name)} as {source(table_log.folder, table_log.files())}")
+        execute(connection, f"create or replace view {quoted(name)} as {source(table_log.folder, table_log.files())}")
 
     def store(self, request: Mapping[str, Any]) -> None:
         """Write a mart, or keep a view's SQL, for readers of the lake."""
@@ -113,7 +113,7 @@ def _remember(connection: duckdb.DuckDBPyConnection, mart: str, build: int, chan
         columns = [pa.array(values) for values in zip(*rows, strict=True)]
         found = pa.Table.from_arrays(columns, names=["mart", "build", "symbol", "session"])
         connection.register("_found", found)
-        connection.execute('insert into "_changes" select mart, build, symbol, session::date from _found')
+        execute(connection, 'insert into "_changes" select mart, build, symbol, session::date from _found')
         connection.unregister("_found")
 
 

@@ -113,19 +113,19 @@ def _write_slices(connection: duckdb.DuckDBPyConnection, marts: Marts, job: Mart
     old_rows = f"select * from {this}"
     if job.mode == "symbols":
         within = "exists (select 1 from _pending p where p.symbol = t.symbol and t.session >= p.session)"
-        connection.execute(f"create or replace temp table _pending as {slices}")
-        connection.execute(f"create or replace temp table _new as select t.* from ({job.sql}) t where {within}")
+        execute(connection, f"create or replace temp table _pending as {slices}")
+        execute(connection, f"create or replace temp table _new as select t.* from ({job.sql}) t where {within}")
         old_rows = f"select t.* from {this} t where {within}"
     else:
-        connection.execute(f"create or replace temp table _new as select * from ({job.sql}) t")
+        execute(connection, f"create or replace temp table _new as select * from ({job.sql}) t")
         old_rows += f" t where {job.where}" if job.mode == "sessions" else ""
     _check_grain(connection, job)
-    connection.execute(f"create or replace temp table _old as {old_rows}")
-    connection.execute("create or replace temp table _gone as select * from _old except all select * from _new")
-    connection.execute("create or replace temp table _come as select * from _new except all select * from _old")
+    execute(connection, f"create or replace temp table _old as {old_rows}")
+    execute(connection, "create or replace temp table _gone as select * from _old except all select * from _new")
+    execute(connection, "create or replace temp table _come as select * from _new except all select * from _old")
     written = _replace(connection, marts, job, note)
     for name in ("_new", "_old", "_gone", "_come"):
-        connection.execute(f"drop table {name}")
+        execute(connection, f"drop table {name}")
     return written
 
 
@@ -145,7 +145,8 @@ def _replace(connection: duckdb.DuckDBPyConnection, marts: Marts, job: MartJob, 
     sql = f"select * from {kept} k except all select * from _gone union all select * from _come"
     if job.grain:
         gone = " and ".join(f"g.{quoted(c)} is not distinct from k.{quoted(c)}" for c in job.grain)
-        sql = f"select k.* from {kept} k where not exists (select 1 from _gone g where {gone}) union all select * from _come"
+        sql = f"select k.* from {kept} k where not exists (select 1 from _gone g where {gone})"
+        sql += " union all select * from _come"
     new = list(_files(connection, table_log, job, sql, schema))
     _commit(table_log, new, old, new_note, b"")
     return Written(table_log.state.version, _one(connection, "select count(*) from _come"), changes)
@@ -156,9 +157,10 @@ def _affected(connection: duckdb.DuckDBPyConnection, table_log: TableLog, job: M
     files = table_log.files()
     if not job.bucket:
         return files
-    rows = connection.execute(
-        f"select distinct {job.bucket_of} from (select session from _gone union all select session from _come)"
-    ).fetchall()
+    rows = execute(
+        connection,
+        f"select distinct {job.bucket_of} from (select session from _gone union all select session from _come)",
+    )
     buckets = {str(r[0]) for r in rows}
     return [f for f in files if _bucket(f) is None or _bucket(f) in buckets]
 
@@ -173,9 +175,9 @@ def _changes(connection: duckdb.DuckDBPyConnection, job: MartJob, schema: pa.Sch
     names = set(schema.names)
     symbol = "symbol" if "symbol" in names else "'*'"
     session = "min(session)::varchar" if "session" in names else "''"
-    rows = connection.execute(
-        f"select {session}, {symbol} from (select * from _gone union all select * from _come) d group by 2"
-    ).fetchall()
+    rows = execute(
+        connection, f"select {session}, {symbol} from (select * from _gone union all select * from _come) d group by 2"
+    )
     found: dict[str, list[str]] = defaultdict(list)
     for day, name in rows:
         found[day or ""].append(name)
@@ -185,10 +187,8 @@ def _changes(connection: duckdb.DuckDBPyConnection, job: MartJob, schema: pa.Sch
 def _check_grain(connection: duckdb.DuckDBPyConnection, job: MartJob) -> None:
     if not job.grain:
         return
-    row = connection.execute(
-        f"select {job.key}, count(*) from _new group by all having count(*) > 1 limit 1"
-    ).fetchone()
-    if row:
+    rows = execute(connection, f"select {job.key}, count(*) from _new group by all having count(*) > 1 limit 1")
+    for row in rows:
         raise Fatal(f"{job.name}: expected one row for each {job.key}, was {row[-1]} of {row[:-1]}")
 
 
@@ -270,9 +270,8 @@ class _Writer:
             same = equal if same is None else pc.and_(same, equal)
         if same is not None and pc.any(same).as_py():
             at = pc.index(same, True).as_py()
-            raise Fatal(
-                f"{self._job.name}: expected one row for each {self._job.key}, was two of {keys.slice(at, 1).to_pylist()[0]}"
-            )
+            found = keys.slice(at, 1).to_pylist()[0]
+            raise Fatal(f"{self._job.name}: expected one row for each {self._job.key}, was two of {found}")
 
 
 def _commit(table_log: TableLog, new: Sequence[File], old: Sequence[File], note: Note, head: bytes) -> None:
@@ -311,5 +310,9 @@ def _type(kind: pa.DataType) -> pa.DataType:
 
 
 def _one(connection: duckdb.DuckDBPyConnection, sql: str) -> int:
-    row = connection.execute(sql).fetchone()
-    return int(row[0]) if row else 0
+    return int(execute(connection, sql)[0][0])
+
+
+def execute(connection: duckdb.DuckDBPyConnection, sql: str) -> list[tuple[Any, ...]]:
+    """Run a statement to its end: DuckDB takes no other work on a connection while a result waits to be fetched."""
+    return connection.execute(sql).fetchall()

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+
+import msgspec
+from psycopg.rows import TupleRow
 
 from tickerplant.postgres_url import parse
 from tickerplant.schema import quoted
@@ -65,19 +69,18 @@ def _plan(link: Link, marts: str) -> tuple[dict[str, Known], str]:
     """What is known of the marts that are there, and the snapshot in which it was read."""
     with link.transaction():
         link.execute("set transaction isolation level repeatable read, read only")
-        row = link.execute("select pg_current_snapshot()::text").fetchone()
+        now = link.execute("select pg_current_snapshot()::text").fetchone()
         known = link.execute(raw(_KNOWN.format(marts=quoted(marts))), [marts]).fetchall()
         touched = link.execute(raw(_TOUCHED.format(marts=quoted(marts)))).fetchall()
-    assert row is not None
+    assert now is not None
     days: dict[tuple[str, str], set[str]] = defaultdict(set)
     for mart, table, day in touched:
         days[mart, table].add(day)
-    return {name: _known(name, *rest, days) for name, *rest in known}, str(row[0])
+    return {row[0]: _known(row, days) for row in known}, str(now[0])
 
 
-def _known(name: str, mark: str, seen: str, tables: list[str], days: dict[tuple[str, str], set[str]]) -> Known:
-    import msgspec
-
+def _known(row: TupleRow, days: Mapping[tuple[str, str], set[str]]) -> Known:
+    name, mark, seen, tables = row
     return Known(
         mark, msgspec.json.decode(seen), {table: _together(days.get((name, table), set())) for table in tables}
     )

@@ -17,6 +17,7 @@ from tickerplant.transform.request import Built, ModelResult, Request
 
 _STATUS = {"success": "done", "pass": "done", "warn": "warned", "skipped": "skipped"}
 _PASSWORD = "DBT_ENV_SECRET_TICKERPLANT"  # noqa: S105
+_UNREADABLE = {"CompilationError", "DbtProjectError", "DbtUsageException", "ParsingError", "YamlParseListError"}
 PASSWORD_IN_PROFILE = "{{ env_var('" + _PASSWORD + "') }}"
 """What stands in the profile for the password: dbt takes it from the environment and masks it in its texts."""
 
@@ -102,13 +103,7 @@ def _check(outcome: Any) -> None:
     if error is None:
         return
     text = _first_lines(str(error))
-    if type(error).__name__ in (
-        "DbtUsageException",
-        "CompilationError",
-        "ParsingError",
-        "DbtProjectError",
-        "YamlParseListError",
-    ):
+    if _UNREADABLE & {kind.__name__ for kind in type(error).__mro__}:
         raise UsageError(f"transform: expected a project that dbt can read, was {text}")
     raise Fatal(f"transform: expected dbt to run to its end, was {type(error).__name__}: {text}")
 

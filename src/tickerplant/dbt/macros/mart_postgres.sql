@@ -2,7 +2,7 @@
 {% materialization mart, adapter='postgres' %}
     {%- do tp_do('select 1') -%}
     {%- set how = tp_mode() -%}
-    {%- set found = run_query("select to_regclass('" ~ this ~ "') is not null").rows[0][0] -%}
+    {%- set found = run_query("select count(*) from pg_class where relkind = 'r' and oid = to_regclass('" ~ this ~ "')").rows[0][0] -%}
     {%- set mode = how.mode if found else 'full' -%}
     {%- if mode == 'none' -%}
         {%- set rows = 0 -%}

@@ -18,12 +18,10 @@
     {{ vendor_rank(prefix ~ 'vendor') }}, {{ prefix }}vendor, case {{ prefix }}feed when 'sip' then 0 else 1 end, {{ prefix }}feed
 {%- endmacro %}
 
-{# Split factors and dividends: rows of the same content that a preferred vendor dates up to five days apart are one. #}
-{% macro without_near_repeats(relation, same) -%}
-    select a.* from {{ relation }} a
-    where not exists (
-        select 1 from {{ relation }} b
-        where b.symbol = a.symbol and b.rank < a.rank and {{ same }}
-            and b.ex_date between a.ex_date - 5 and a.ex_date + 5
+{# The best rank among rows of equal content that are dated up to five days apart: they tell of the same event. #}
+{% macro best_rank_nearby(content) -%}
+    min(rank) over (
+        partition by {{ content }} order by ex_date
+        range between interval '5 days' preceding and interval '5 days' following
     )
 {%- endmacro %}

@@ -11,10 +11,14 @@ days as (
     select symbol, ex_date from dividends
 ),
 before as (
-    select d.symbol, d.ex_date, max(b.session) as session
+    select
+        d.symbol,
+        d.ex_date,
+        (
+            select max(b.session) from {{ ref('stg_daily_bars') }} b
+            where b.symbol = d.symbol and b.session < d.ex_date
+        ) as session
     from dividends d
-    join {{ ref('stg_daily_bars') }} b on b.symbol = d.symbol and b.session < d.ex_date
-    group by d.symbol, d.ex_date
 ),
 steps as (
     select

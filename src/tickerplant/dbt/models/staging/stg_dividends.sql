@@ -1,3 +1,4 @@
+{{ config(materialized='mart', grain=['symbol', 'ex_date', 'type']) }}
 with newest as (
     {{ one_of_each(
         source('tickerplant', 'dividends'),
@@ -10,7 +11,10 @@ with newest as (
 ranked as (
     select *, dense_rank() over (partition by symbol, ex_date order by {{ preference() }}) as place from newest
 ),
-preferred as (select * from ranked where place = 1)
+judged as (
+    select *, {{ best_rank_nearby('symbol, amount') }} as best from ranked where place = 1
+)
 select symbol, ex_date, type, sum(amount) as amount, max(vendor) as vendor, max(received_at) as received_at
-from ({{ without_near_repeats('preferred', 'b.amount = a.amount') }}) dividends
+from judged
+where rank = best
 group by symbol, ex_date, type

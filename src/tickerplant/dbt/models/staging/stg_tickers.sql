@@ -1,3 +1,4 @@
+{{ config(materialized='mart', grain=['symbol']) }}
 with newest as (
     {{ one_of_each(
         source('tickerplant', 'tickers'), ['vendor', 'feed', 'symbol', 'vendor_symbol'], 'received_at desc, seq desc', known()
