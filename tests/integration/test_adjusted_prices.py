@@ -6,9 +6,7 @@ Where sources disagree the test knows each case and its cause; a case that comes
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,9 +15,9 @@ import pytest
 from tests.support import corporate_actions as actions
 from tests.support import daily_prices
 from tests.support.marts_reference import indicators, ranges, returns, volatility
-from tests.support.postgres import fresh_schema, server
+from tests.support.transform import KINDS, place
 from tickerplant.model import Counters, Position
-from tickerplant.stores import AnyStore, open_store
+from tickerplant.stores import AnyStore
 from tickerplant.transform import Request, transform
 
 pytestmark = pytest.mark.skipif(
@@ -50,20 +48,11 @@ def sources() -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
     return found | {name: (actions.yfinance(file),) * 2 for name, file in YFINANCE.items()}
 
 
-@contextmanager
-def store_of(kind: str, folder: Path) -> Iterator[AnyStore]:
-    if kind == "lake":
-        with closing(open_store(str(folder / "lake"))) as store:
-            yield store
-        return
-    with fresh_schema() as options, closing(open_store(server().url, options=options)) as store:
-        yield store
-
-
-@pytest.fixture(scope="module", params=["lake", "postgres"])
+@pytest.fixture(scope="module", params=KINDS)
 def plant(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AnyStore]:
     """A store with every source's bars and actions, transformed."""
-    with store_of(request.param, tmp_path_factory.mktemp("plant")) as store:
+    with place(request.param, tmp_path_factory.mktemp("plant")) as made:
+        store = made.store
         found = actions.batches(sources())
         count = sum(b.rows.num_rows for b in found)
         store.write("test", Position(0), Position(1), found, Counters(count, count, 0, 0))

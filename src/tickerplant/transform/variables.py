@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tickerplant.calendar import FIRST_SESSION, LAST_SESSION, sessions
 from tickerplant.transform.request import Known, Request
 
 
@@ -17,6 +18,7 @@ def variables(request: Request, plan: Mapping[str, Known], signature: str, snaps
         "signature": signature,
         "snapshot": snapshot,
         "tested": _tested(plan),
+        "early_closes": [s.day.isoformat() for s in sessions(FIRST_SESSION, LAST_SESSION) if s.is_early_close],
     }
 
 
