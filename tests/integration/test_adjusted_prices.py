@@ -173,6 +173,7 @@ def test_dividend_steps_equal_those_of_yahoos_adjusted_closes(plant: AnyStore, s
     assert (steps < 0.99999).sum() > 30
 
 
+@pytest.mark.parametrize("plant", ["lake"], indirect=True)
 def test_the_marts_of_the_transformed_store_equal_the_independent_computation(plant: AnyStore) -> None:
     """What dbt built from rows of a vendor, through staging, factors and views: four splits, 54 dividends."""
     given = prices(plant, "WIKI").assign(split_vwap=np.nan)
