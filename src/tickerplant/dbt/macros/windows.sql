@@ -5,6 +5,9 @@
     only. Every macro that says `over w` needs a window `w`: partition by symbol, in the order of sessions. Rows before the
     first are null, so a result is null until its window is full. -#}
 
+{#- Rows of prices with a close; the others count in no window. -#}
+{% macro with_close(prices) -%} (select * from {{ prices }} where split_close is not null) {%- endmacro %}
+
 {#- A double precision literal (PostgreSQL reads 0.5 as numeric). -#}
 {% macro real(number) -%} cast({{ number }} as double precision) {%- endmacro %}
 

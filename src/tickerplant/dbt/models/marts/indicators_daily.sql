@@ -11,8 +11,7 @@ with prices as (
         split_close as close,
         lag(split_close) over w as previous,
         cast(row_number() over w as integer) - 1 as n
-    from {{ changed(ref('prices_daily')) }} as p
-    where split_close is not null
+    from {{ changed(with_close(ref('prices_daily'))) }} as p
     window w as (partition by symbol order by session)
 ),
 

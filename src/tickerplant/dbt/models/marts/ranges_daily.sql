@@ -9,8 +9,7 @@ with prices as (
         split_volume as volume,
         split_vwap as vwap,
         coalesce(split_vwap, (split_high + split_low + split_close) / 3) * split_volume as traded
-    from {{ changed(ref('prices_daily'), back=251) }} as p
-    where split_close is not null
+    from {{ changed(with_close(ref('prices_daily')), back=251) }} as p
 ),
 
 sixes as (

@@ -6,8 +6,7 @@ with prices as (
         split_close as close,
         adjusted_open,
         adjusted_close
-    from {{ changed(ref('prices_daily'), back=252) }} as p
-    where split_close is not null
+    from {{ changed(with_close(ref('prices_daily')), back=252) }} as p
 ),
 
 lagged as (

@@ -11,8 +11,7 @@ with prices as (
         adjusted_low as low,
         adjusted_close as close,
         lag(adjusted_close) over w as previous
-    from {{ changed(ref('prices_daily'), back=60) }} as p
-    where adjusted_close is not null
+    from {{ changed(with_close(ref('prices_daily')), back=60) }} as p
     window w as (partition by symbol order by session)
 ),
 
