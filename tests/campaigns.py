@@ -1,4 +1,5 @@
-"""Long campaigns: `python -m tests.campaigns --kills 100 --seed 1 --real-ticks --postgres-kills 50 --postgres-outage`.
+"""Long campaigns: `python -m tests.campaigns --kills 100 --seed 1 --real-ticks --postgres-kills 50 --postgres-outage
+--transform 20`.
 
 The kill campaign plays a market at a capture and a following loader, kills one or both with SIGKILL at random moments,
 starts them again, and at the end holds the log against the lake: every record of the log is in the lake once, and each
@@ -9,6 +10,9 @@ against the source, before and after `maintain`.
 
 The PostgreSQL campaigns (tests/support/postgres_kills.py and postgres_outage.py) kill a loader and its server, and let
 the server be away for half an hour of a market.
+
+The transform campaign (tests/support/transform_random.py) brings random late, corrected and repeated rows into both
+stores, and holds marts built step by step against marts built anew.
 """
 
 from __future__ import annotations
@@ -230,6 +234,15 @@ def _postgres(args: argparse.Namespace, folder: Path) -> bool:
     return well
 
 
+def _transforms(args: argparse.Namespace, folder: Path) -> bool:
+    check = import_module("tests.support.transform_random").check
+    for kind in ("lake", "postgres") if args.transform else ():
+        for seed in range(args.seed, args.seed + args.transform):
+            check(kind, folder / f"{kind}-{seed}", seed, 10)
+            print(f"transform: {kind}, seed {seed}: 10 steps, incremental equals full")
+    return True
+
+
 def main() -> None:
     """Run the campaigns asked for and print their reports; exit 1 when one is not well."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -239,6 +252,7 @@ def main() -> None:
     parser.add_argument("--postgres-outage", action="store_true", help="a server away for half an hour of a market")
     parser.add_argument("--real-ticks", action="store_true", help="all recorded ticks of three days through the wire")
     parser.add_argument("--store", choices=("lake", "postgres"), default="lake", help="where the recorded ticks go")
+    parser.add_argument("--transform", type=int, default=0, help="random histories of rows, on each store")
     args = parser.parse_args()
     well = True
     with tempfile.TemporaryDirectory() as name:
@@ -251,6 +265,7 @@ def main() -> None:
             _print(played)
             well &= played.is_equal and played.days_equal and played.is_equal_after_maintain
         well &= _postgres(args, Path(name))
+        well &= _transforms(args, Path(name))
     sys.exit(0 if well else 1)
 
 

@@ -28,6 +28,7 @@ from tests.support.transform import (
 )
 from tickerplant.calendar import UTC
 from tickerplant.errors import Busy, UsageError
+from tickerplant.query import Plant
 from tickerplant.stores.lake import LakeStore
 
 
@@ -221,3 +222,14 @@ def test_a_lake_of_another_reader_has_the_marts_as_delta_tables(tmp_path: Path) 
         assert len(table.file_uris()) == 2
         assert contents(found.store, ["stg_splits"]) == {"stg_splits": []}
         assert table.to_pyarrow_table().column("received_at")[0].as_py() > NOON
+
+
+def test_the_python_api_reads_marts_by_name_symbol_and_session(plant: Place) -> None:
+    plant.write(bars(("A", 0, 1.0), ("A", 1, 2.0), ("A", 2, 3.0), ("B", 1, 9.0)))
+    plant.transform(select=("+prices_daily",))
+    api = Plant(plant.store)
+    assert {"prices_daily", "stg_daily_bars", "adjustment_factors"} <= set(api.marts())
+    found = api.table("prices_daily", "A", day(1), day(3)).arrow()
+    assert found.column("adjusted_close").to_pylist() == [2.0, 3.0]
+    with pytest.raises(UsageError, match="was 'nothing'"):
+        api.table("nothing")

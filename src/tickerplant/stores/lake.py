@@ -201,6 +201,10 @@ class LakeStore:
         """Names of the tables that exist."""
         return [name for name, log in self._logs.items() if log.refresh().version >= 0]
 
+    def mart_names(self) -> list[str]:
+        """Names of the marts and their views."""
+        return self.marts.names()
+
     def close(self) -> None:
         """Release handles; idempotent."""
         if self._engine is not None:

@@ -274,6 +274,12 @@ class PostgresStore:
         found = {r["tablename"] for r in rows}
         return [name for name in TABLES if name in found]
 
+    def mart_names(self) -> list[str]:
+        """Names of the marts and their views."""
+        sql = "select table_name::text as name from information_schema.tables where table_schema = ? order by 1"
+        names = self.query(sql, [self.options.marts_schema]).column("name").to_pylist()
+        return [name for name in names if not name.startswith("_")]
+
     def close(self) -> None:
         """Release connections, and the embedded server; idempotent."""
         self._reader.close()

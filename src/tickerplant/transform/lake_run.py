@@ -6,8 +6,9 @@ kept in files of a span of sessions each (`bucket`), sorted by grain; only files
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from copy import copy
 from threading import Lock
 from typing import Any
 
@@ -17,6 +18,7 @@ import structlog
 
 from tickerplant.errors import Fatal
 from tickerplant.schema import quoted
+from tickerplant.stores.lake_actions import State
 from tickerplant.stores.lake_log import TableLog
 from tickerplant.stores.lake_marts import Marts, Note, View, commits_notes, newest_note, source
 from tickerplant.stores.lake_query import trade_views, views
@@ -33,10 +35,10 @@ RUNNING = 1 << 60
 class LakeRun:
     """One run. `open` is called for its database, `store` for each model that was computed."""
 
-    def __init__(self, root: Path, logs: Mapping[str, TableLog], marts: Marts, built: Built) -> None:
-        self.root, self.marts, self.built = root, marts, built
+    def __init__(self, logs: Mapping[str, TableLog], marts: Marts, built: Built) -> None:
+        self.marts, self.built = marts, built
         self._logs = dict(logs)
-        self.snapshot = {name: _copy(log.refresh()) for name, log in self._logs.items()}
+        self.snapshot = {name: _kept(log.refresh()) for name, log in self._logs.items()}
         self._notes = {log.table.name: found for log in marts.logs() if (found := newest_note(log))}
         self.versions = {name: version for name, (version, _) in self._notes.items()}
         self._lock = Lock()
@@ -99,9 +101,8 @@ class LakeRun:
             log.info("mart", name=job.name, mode=job.mode, rows=written.rows, version=written.version)
 
 
-def _copy(state: Any) -> Any:
-    from copy import copy
-
+def _kept(state: State) -> State:
+    """A state that does not move on with its log."""
     found = copy(state)
     found.files = dict(state.files)
     return found
@@ -126,19 +127,22 @@ def _plain(sql: str) -> str:
     return sql.replace('"memory"."main".', "")
 
 
-_RUNS: dict[str, LakeRun] = {}
+_current: list[LakeRun] = []
 
 
-def register(key: str, run: LakeRun) -> None:
-    """Make a run known to the plugin, which dbt makes from a name and a configuration alone."""
-    _RUNS[key] = run
+@contextmanager
+def running(run: LakeRun) -> Iterator[None]:
+    """Make a run known to the plugin, which dbt makes by itself; the run's database is closed in the end."""
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+
+    _current.append(run)
+    try:
+        yield
+    finally:
+        _current.clear()
+        DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
 
 
-def unregister(key: str) -> None:
-    """Forget a run."""
-    _RUNS.pop(key, None)
-
-
-def running(key: str) -> LakeRun:
-    """The run of a key."""
-    return _RUNS[key]
+def current() -> LakeRun:
+    """The run going on in this process."""
+    return _current[-1]

@@ -7,17 +7,17 @@ from typing import Any
 import duckdb
 from dbt.adapters.duckdb.plugins import BasePlugin
 
-from tickerplant.transform.lake_run import LakeRun, running
+from tickerplant.transform.lake_run import LakeRun, current
 
 
 class Plugin(BasePlugin):
-    """Made by dbt-duckdb from the profile, which names the run."""
+    """Made by dbt-duckdb, for the run going on."""
 
     _run: LakeRun
 
     def initialize(self, plugin_config: dict[str, Any]) -> None:
         """Find the run."""
-        self._run = running(plugin_config["run"])
+        self._run = current()
 
     def configure_connection(self, conn: duckdb.DuckDBPyConnection) -> None:
         """Make the snapshot's views."""

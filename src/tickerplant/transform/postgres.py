@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from threading import Lock
 from typing import Any
 
 import msgspec
@@ -16,12 +15,13 @@ from tickerplant.schema import quoted
 from tickerplant.stores.postgres import PostgresStore
 from tickerplant.stores.postgres_link import Link, named, raw
 from tickerplant.stores.postgres_touched import WHOLE
+from tickerplant.transform.facts import Facts
 from tickerplant.transform.postgres_ledger import grant, origin, prepare_ledger, prune
-from tickerplant.transform.project import prepare, signature
+from tickerplant.transform.project import prepare, signature, work_folder
 from tickerplant.transform.request import Built, Known, Progress, Report, Request, Touched
 from tickerplant.transform.runner import PASSWORD_IN_PROFILE, password_environment, run
-from tickerplant.transform.variables import variables
 
+_lock = Lock()
 MANY = 400
 """More sessions than this are all sessions."""
 
@@ -46,20 +46,14 @@ _VARIABLES = {
 def transform_postgres(store: PostgresStore, request: Request, on_progress: Progress) -> Report:
     """Build the marts of a PostgreSQL store, each in one transaction. Raises as `runner.run` does."""
     marts = store.options.marts_schema
-    with (
-        store.transforming(),
-        store.connect() as link,
-        named(store.url),
-        TemporaryDirectory(prefix="tickerplant-") as at,
-    ):
-        work, built = Path(at), Built()
+    with store.transforming(), store.connect() as link, named(store.url), _lock:
+        work, built = work_folder("postgres"), Built()
         mark = signature(request) + origin(link)
         prepare_ledger(link, marts)
         plan, snapshot = _plan(link, marts)
         prepare(work, _target(link, marts, request.threads), store.options.schema, request.user)
-        found = variables(request, {} if request.full else plan, mark, snapshot)
-        environment = _environment(store, link)
-        results = run(work, request, found, built, on_progress, environment)
+        facts = Facts(mark, {} if request.full else plan, snapshot)
+        results = run(work, request, facts, built, on_progress, _environment(store, link))
         prune(link, marts)
         grant(link, marts)
         return Report(tuple(results))

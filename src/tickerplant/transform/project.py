@@ -1,15 +1,18 @@
-"""The project in a work folder of the run: a copy of what the package ships, sources, profile, the user's models.
+"""The project in a temporary work folder: a copy of what the package ships, sources, profile, the user's models.
 
-dbt writes its logs and compiled files there, so nothing of a run stays behind and the package's folder is only read.
+dbt writes its logs and compiled files there, so nothing stays behind and the package's folder is only read.
 """
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import json
 import shutil
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 from tickerplant.errors import UsageError
@@ -19,8 +22,18 @@ from tickerplant.transform.sources import sources
 SHIPPED = Path(__file__).resolve().parents[1] / "dbt"
 
 
+@cache
+def work_folder(kind: str) -> Path:
+    """This process's folder for runs over a kind of store: dbt parses what changed since its last run there."""
+    folder = Path(mkdtemp(prefix=f"tickerplant-{kind}-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
 def prepare(work: Path, target: Mapping[str, Any], schema: str, user: Path | None) -> None:
     """Write the project into `work`. `target` is dbt's output of the profile, `schema` where the tables are."""
+    for name in ("macros", "models", "generated", "user"):
+        shutil.rmtree(work / name, ignore_errors=True)
     shutil.copytree(SHIPPED, work, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", "target", "logs"))
     generated = work / "generated"
     generated.mkdir()

@@ -8,13 +8,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import msgspec
 
 from tickerplant.errors import Fatal, UsageError
+from tickerplant.transform.facts import Facts, variables
 from tickerplant.transform.request import Built, ModelResult, Request
 
+_one_at_a_time = Lock()
+"""dbt keeps its state in the process."""
+
+_FACTS = "TICKERPLANT_TRANSFORM"
 _STATUS = {"success": "done", "pass": "done", "warn": "warned", "skipped": "skipped"}
 _PASSWORD = "DBT_ENV_SECRET_TICKERPLANT"  # noqa: S105
 _UNREADABLE = {"CompilationError", "DbtProjectError", "DbtUsageException", "ParsingError", "YamlParseListError"}
@@ -42,7 +48,7 @@ def _is_there(name: str) -> bool:
 def run(
     work: Path,
     request: Request,
-    variables: Mapping[str, Any],
+    facts: Facts,
     built: Built,
     on_done: Callable[[ModelResult | str], None],
     environment: Mapping[str, str],
@@ -57,21 +63,22 @@ def run(
         if result is not None:
             on_done(result)
 
-    with _surroundings(environment), warnings.catch_warnings():
+    told = {_FACTS: msgspec.json.encode(facts.as_told()).decode()}
+    with _one_at_a_time, _surroundings({**environment, **told}), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from dbt.cli.main import dbtRunner
 
-        outcome = dbtRunner(callbacks=[take]).invoke(_words(work, request, variables))
+        outcome = dbtRunner(callbacks=[take]).invoke(_words(work, request))
     _check(outcome)
     return found
 
 
-def _words(work: Path, request: Request, variables: Mapping[str, Any]) -> list[str]:
+def _words(work: Path, request: Request) -> list[str]:
     quiet = ["--quiet", "--no-print", "--log-level", "none", "--log-level-file", "none", "--no-use-colors"]
-    still = ["--no-send-anonymous-usage-stats", "--no-version-check", "--no-partial-parse", "--no-write-json"]
+    still = ["--no-send-anonymous-usage-stats", "--no-version-check", "--partial-parse", "--no-write-json"]
     folders = ["--project-dir", str(work), "--profiles-dir", str(work), "--target-path", str(work / "target")]
     words = [*quiet, *still, "--log-path", str(work / "logs"), "build" if request.tests else "run", *folders]
-    words += ["--threads", str(request.threads), "--vars", msgspec.json.encode(variables).decode()]
+    words += ["--threads", str(request.threads), "--vars", msgspec.json.encode(variables(request)).decode()]
     return [*words, "--select", *request.select] if request.select else words
 
 

@@ -123,7 +123,7 @@
     {%- set seen = "(select jsonb_object_agg(name, build) from " ~ tp_ledger('_marts') ~ " where name in (" ~ names | join(', ') ~ "))" if names else 'null' -%}
     {%- set answer = run_query(
         "insert into " ~ tp_ledger('_marts') ~ " as m (name, build, signature, snapshot, tables, seen) values ('"
-        ~ model.name ~ "', 1, '" ~ tp_signature() ~ "', '" ~ var('snapshot') ~ "', array[" ~ tables | join(', ') ~ "]::text[], coalesce("
+        ~ model.name ~ "', 1, '" ~ tp_signature() ~ "', '" ~ tp_run('snapshot') ~ "', array[" ~ tables | join(', ') ~ "]::text[], coalesce("
         ~ seen ~ ", '{}'::jsonb)) on conflict (name) do update set build = m.build + 1, signature = excluded.signature, "
         ~ "snapshot = excluded.snapshot, tables = excluded.tables, seen = excluded.seen, built_at = now() returning build"
     ) -%}

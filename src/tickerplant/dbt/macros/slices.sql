@@ -1,7 +1,12 @@
 {#
 What a mart has to build again. The ledger of the store says which sessions of which tables were touched since the mart
-was built (variable `plan`), the ledger of the marts which symbols changed from which session on (table `_changes`).
+was built (`plan` of `tp_run`), the ledger of the marts which symbols changed from which session on (table `_changes`).
 #}
+
+{# What the program tells of this run: `plan`, `signature`, `snapshot`, `tested`. Not by variables: dbt would parse all anew. #}
+{% macro tp_run(name) %}
+    {{ return(fromjson(env_var('TICKERPLANT_TRANSFORM', '{}')).get(name)) }}
+{% endmacro %}
 
 {% macro tp_changes() -%}
     {{ this.incorporate(path={'identifier': '_changes'}) }}
@@ -25,7 +30,7 @@ was built (variable `plan`), the ledger of the marts which symbols changed from 
 {% endmacro %}
 
 {% macro tp_signature() %}
-    {{ return(var('signature') ~ '-' ~ model.checksum.checksum[:16]) }}
+    {{ return(tp_run('signature') ~ '-' ~ model.checksum.checksum[:16]) }}
 {% endmacro %}
 
 {# A select of (symbol, session): from that session on the symbol's rows of the marts that this one reads changed. #}
@@ -42,7 +47,7 @@ How to build this mart: `mode` is full, none, whole (compute all, replace what d
 {% macro tp_mode() %}
     {%- set inputs = tp_inputs(model.unique_id) -%}
     {%- set found = {'mode': 'full', 'inputs': inputs, 'where': 'true', 'pending': none} -%}
-    {%- set known = var('plan').get(model.name) -%}
+    {%- set known = (tp_run('plan') or {}).get(model.name) -%}
     {%- if not known or known.signature != tp_signature() -%}{{ return(found) }}{%- endif -%}
     {%- set touched = namespace(sessions=[], everything=false) -%}
     {%- for table in inputs.sources -%}

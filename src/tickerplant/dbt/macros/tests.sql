@@ -2,8 +2,9 @@
 {% test grain(model, columns) %}
     select {{ columns | join(', ') }}, count(*) as copies
     from {{ model }}
-    {%- if 'session' in columns and var('tested') is not string %}
-    where {{ tp_sessions(var('tested'), none) }}
+    {%- set tested = tp_run('tested') if execute else 'all' -%}
+    {%- if 'session' in columns and tested is not string %}
+    where {{ tp_sessions(tested, none) }}
     {%- endif %}
     group by {{ columns | join(', ') }}
     having count(*) > 1
