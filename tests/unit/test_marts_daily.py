@@ -13,9 +13,7 @@ from tests.support import daily_prices
 from tests.support.marts import Marts, marts
 from tests.support.marts_reference import REFERENCE
 
-pytestmark = pytest.mark.skipif(
-    not daily_prices.DATA.is_dir(), reason="the recorded data is not beside this repository"
-)
+recorded = pytest.mark.skipif(not daily_prices.DATA.is_dir(), reason="the recorded data is absent")
 
 DIFFERENCES = ("macd", "macd_signal", "macd_histogram")
 """Differences of prices: where they pass zero, what is left of a price's own last digit is no longer 1e-9 of them."""
@@ -51,6 +49,13 @@ def built(request: pytest.FixtureRequest) -> Iterator[Marts]:
         yield found
 
 
+@pytest.fixture(scope="module", params=["duckdb", "postgres"])
+def store(request: pytest.FixtureRequest) -> Iterator[Marts]:
+    with marts(request.param) as found:
+        yield found
+
+
+@recorded
 @pytest.mark.parametrize("name", REFERENCE)
 def test_every_column_equals_the_independent_computation(built: Marts, name: str) -> None:
     got = built.build(name, "symbol, session")
@@ -66,6 +71,7 @@ def test_every_column_equals_the_independent_computation(built: Marts, name: str
         assert abs(one[worst] - other[worst]) <= room[worst], (column, *where, one[worst], other[worst])
 
 
+@recorded
 def test_breadth_counts_what_the_symbol_marts_say(built: Marts) -> None:
     inputs = [built.build(name, "symbol, session") for name in ("returns_daily", "ranges_daily", "indicators_daily")]
     got = built.build("breadth_daily", "session")
@@ -88,19 +94,16 @@ def test_breadth_counts_what_the_symbol_marts_say(built: Marts) -> None:
     assert got["new_highs"].sum() > 100
 
 
-def test_prices_that_are_not_positive_fail_nothing(built: Marts) -> None:
+def test_prices_that_are_not_positive_fail_nothing(store: Marts) -> None:
     rows = daily_prices.made("BAD", np.linspace(10, 20, 90))
     rows.loc[30, [c for c in rows if c.endswith(("_open", "_close"))]] = 0.0
     rows.loc[31, ["split_low", "adjusted_low"]] = -1.0
     rows.loc[40, ["split_high", "adjusted_high"]] = np.nan
-    built.put("prices_daily", rows)
-    try:
-        volatility = built.build("volatility_daily", "session")
-        returns = built.build("returns_daily", "session")
-        ranges = built.build("ranges_daily", "session")
-        indicators = built.build("indicators_daily", "session")
-    finally:
-        built.put("prices_daily", prices())
+    store.put("prices_daily", rows)
+    volatility = store.build("volatility_daily", "session")
+    returns = store.build("returns_daily", "session")
+    ranges = store.build("ranges_daily", "session")
+    indicators = store.build("indicators_daily", "session")
     assert pd.isna(returns["total_return"][31])
     assert pd.isna(returns["log_return"][30])
     assert returns["total_return"][30] == -1
@@ -109,20 +112,17 @@ def test_prices_that_are_not_positive_fail_nothing(built: Marts) -> None:
     assert ranges["average_volume_20"][89] == 100
 
 
-def test_rows_without_a_close_are_left_out(built: Marts) -> None:
+def test_rows_without_a_close_are_left_out(store: Marts) -> None:
     rows = daily_prices.made("GAP", np.linspace(10, 20, 12))
     rows.loc[4, ["split_close", "adjusted_close"]] = np.nan
-    built.put("prices_daily", rows)
-    try:
-        got = built.build("returns_daily", "session")
-    finally:
-        built.put("prices_daily", prices())
+    store.put("prices_daily", rows)
+    got = store.build("returns_daily", "session")
     assert len(got) == 11
     assert pd.to_datetime(got["previous_session"])[4] == rows["session"][3]
     assert got["price_return"][4] == rows["split_close"][5] / rows["split_close"][3] - 1
 
 
-def test_members_as_of_any_day(built: Marts) -> None:
+def test_members_as_of_any_day(store: Marts) -> None:
     lists = {"2024-01-31": "A B C", "2024-02-29": "A C", "2024-03-29": "A B", "2024-04-30": "A B"}
     rows = [
         {"universe": "r3000", "as_of": day, "symbol": symbol, "name": f"{symbol} {day}", "weight": 1.5}
@@ -131,8 +131,8 @@ def test_members_as_of_any_day(built: Marts) -> None:
     ]
     other = [{"universe": "sp500", "as_of": "2024-02-29", "symbol": "B", "name": "B", "weight": None}]
     frame = pd.DataFrame(rows + other).assign(as_of=lambda f: pd.to_datetime(f["as_of"]).astype("datetime64[us]"))
-    built.put("stg_universe", frame.astype({"weight": float}))
-    got = built.build("index_members", "universe, symbol, valid_from")
+    store.put("stg_universe", frame.astype({"weight": float}))
+    got = store.build("index_members", "universe, symbol, valid_from")
     found = [
         (
             r.universe,
