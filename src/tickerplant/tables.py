@@ -203,7 +203,8 @@ SNAPSHOTS = Table(
 
 INDEX_BARS = Table(
     "index_bars",
-    "Daily values of market indices, every version received; where an ETF stands in for the index, `proxy` names it.",
+    "Daily values of market indices, every version received; where an ETF stands in for the index, `proxy` names it "
+    "and `feed` is `proxy`, so that it never hides the index itself.",
     (
         Column("symbol", _TEXT, "The index: SPX, NDX, DJI, RUT, VIX, ...", nullable=False),
         _daily(),
@@ -222,7 +223,8 @@ INDEX_BARS = Table(
 TICKERS = Table(
     "tickers",
     "What a vendor says of a ticker, every version received; `tickers_latest` shows the last. A ticker that ends is "
-    "inactive with a date, never deleted; one that is used again has another `listed_on`.",
+    "inactive with a date, never deleted; one that is used again has another `listed_on`. Answers about one ticker "
+    "have the feed `details`: they stand beside the lists and hide none of their rows.",
     (
         _symbol(),
         Column("vendor_symbol", _TEXT, "The ticker in the vendor's spelling", nullable=False),
@@ -349,7 +351,12 @@ COVERAGE = Table(
         Column("page", pa.int32(), "Place of the page, from 0", nullable=False),
         Column("is_last", pa.bool_(), "Whether the request is complete with this page", nullable=False),
         Column("rows", _INT, "Rows of this symbol in this page", "rows", nullable=False),
-        Column("outcome", _TEXT, "rows, no_data, not_entitled, bad_request", nullable=False),
+        Column(
+            "outcome",
+            _TEXT,
+            "rows, no_data, not_entitled, not_asked (the plan had refused it), bad_request",
+            nullable=False,
+        ),
         Column("next_call", _TEXT, "JSON of the call for the next page; null on the last"),
         *_ENVELOPE,
     ),

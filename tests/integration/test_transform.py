@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from threading import Event, Thread
@@ -29,7 +31,10 @@ from tests.support.transform import (
 from tickerplant.calendar import UTC
 from tickerplant.errors import Busy, UsageError
 from tickerplant.query import Plant
+from tickerplant.stores import open_store
 from tickerplant.stores.lake import LakeStore
+from tickerplant.stores.lake_history import commits_between
+from tickerplant.transform.project import work_folder
 
 
 @pytest.fixture(params=KINDS)
@@ -181,6 +186,41 @@ def test_a_project_that_cannot_be_read_is_a_usage_error(plant: Place) -> None:
     plant.model("wrong", "select * from {{ ref('nothing') }}")
     with pytest.raises(UsageError, match="nothing"):
         plant.transform()
+
+
+@pytest.mark.parametrize("name", ["trades", "Mine", "two words"])
+def test_a_model_of_a_users_own_has_a_name_that_can_be_queried(name: str, tmp_path: Path) -> None:
+    with place("lake", tmp_path) as found:
+        found.model(name, "select 1 as n")
+        with pytest.raises(UsageError, match=f"was {name}.sql"):
+            found.transform()
+
+
+def test_no_file_of_a_run_holds_the_password(tmp_path: Path) -> None:
+    secret = "hunter2-and-more"
+    with place("postgres", tmp_path) as found:
+        url = found.url.replace("postgres@", f"postgres:{secret}@")
+        with closing(open_store(url, options=found.options)) as store:
+            found.transform(store, select=("stg_splits",))
+        files = [path for path in work_folder("postgres").rglob("*") if path.is_file()]
+        assert any(path.name == "profiles.yml" for path in files)
+        assert [path.name for path in files if secret.encode() in path.read_bytes()] == []
+        assert secret not in str(dict(os.environ))
+
+
+def test_marts_of_a_lake_whose_history_was_packed_away_are_built_in_full(tmp_path: Path) -> None:
+    with place("lake", tmp_path) as found:
+        found.write(bars(("A", 0, 1.0)))
+        found.transform(select=("stg_daily_bars",))
+        log = LakeStore(Path(found.url)).table_log("daily_bars")
+        held = log.refresh().version
+        for n in range(1, 4):
+            found.write(bars(("A", n, 1.0)))
+        assert [c.version for c in commits_between(log, held, log.refresh().version) or []] == [2, 3, 4]
+        (log.log_folder / f"{held + 1:020d}.json").unlink()
+        assert commits_between(log, held, log.state.version) is None
+        result = found.transform(select=("stg_daily_bars",))["stg_daily_bars"]
+        assert (result.mode, result.rows) == ("full", 4)
 
 
 def test_the_command_line_prints_json_alone_and_ends_with_1_on_failure(

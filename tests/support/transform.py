@@ -79,7 +79,7 @@ class Place:
 
     def model(self, name: str, sql: str) -> None:
         """Write a model of the user's own."""
-        self.models.mkdir(exist_ok=True)
+        self.models.mkdir(parents=True, exist_ok=True)
         (self.models / f"{name}.sql").write_text(sql)
 
     def select(self, sql: str) -> list[dict[str, Any]]:

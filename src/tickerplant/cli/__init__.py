@@ -29,6 +29,7 @@ COMMANDS = (
     "transform",
     "run",
     "status",
+    "health",
     "query",
     "export",
     "simulate",

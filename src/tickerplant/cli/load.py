@@ -39,7 +39,10 @@ def command(
             )
             raise typer.Exit(1 if again.remaining else 0)
         options = LoadOptions(
-            batch_size or settings.batch_size, batch_seconds or settings.batch_timeout_s, follow=follow
+            batch_size or settings.batch_size,
+            batch_seconds or settings.batch_timeout_s,
+            follow=follow,
+            settling_s=settings.repair_settling_s,
         )
         with console.stop_on_signals() as stop, console.Ticker(as_json) as ticker:
             summary = load(source, target, vendor, options, partitions=partition, stop=stop, report=ticker.loading)

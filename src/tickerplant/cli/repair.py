@@ -46,7 +46,7 @@ def command(
 
     settings = console.settings()
     source, target = open_log(log or settings.log), open_store(store or settings.store, options=console.store_options())
-    options = RepairOptions(timedelta(minutes=look_back))
+    options = RepairOptions(timedelta(minutes=look_back), timedelta(seconds=settings.repair_settling_s))
     first = _since(since)
     try:
         with console.stop_on_signals() as stop:

@@ -18,7 +18,12 @@ _LOOK_S = 0.2
 
 
 def load_landed(
-    log: Log, store: Store, vendor_of: VendorOf, partitions: Sequence[str], stop: Event | None = None
+    log: Log,
+    store: Store,
+    vendor_of: VendorOf,
+    partitions: Sequence[str],
+    stop: Event | None = None,
+    settling_s: float = 5.0,
 ) -> int:
     """Load partitions to their present end and return the rows; a partition with another loader is left to it.
 
@@ -28,7 +33,7 @@ def load_landed(
     before = _stored(store, partitions)
     moved_at, seen = time.monotonic(), -1
     while left := [p for p in partitions if has_more(log, store, p)]:
-        load(log, store, vendor_of, LoadOptions(leave_busy=True), partitions=left, stop=stop)
+        load(log, store, vendor_of, LoadOptions(leave_busy=True, settling_s=settling_s), partitions=left, stop=stop)
         reached = sum(store.progress(p).position for p in left)
         if reached != seen:
             moved_at, seen = time.monotonic(), reached

@@ -75,12 +75,13 @@ class _Loading:
             is_known = partition in self.loaders or partition in self.done
             if not is_known and (wanted is None or partition in wanted) and self._owns(partition):
                 self.loaders[partition] = self._loader(partition)
-                log_lines.info("loading", partition=partition, position=self.loaders[partition].state.position)
+                said = log_lines.debug if self.options.leave_busy else log_lines.info
+                said("loading", partition=partition, position=self.loaders[partition].state.position)
 
     def _loader(self, partition: str) -> Loader:
         vendor, patience = self.vendor_of(feed_of(partition)[0]), self.patience_with(partition)
         if is_repair(partition):
-            return RepairLoader(partition, self.log, self.store, vendor, patience)
+            return RepairLoader(partition, self.log, self.store, vendor, self.options, patience)
         return PartitionLoader(partition, self.log, self.store, vendor, self.options, self.committer, patience)
 
     def settle(self) -> bool:
@@ -88,7 +89,13 @@ class _Loading:
         repairs = [loader for loader in self.loaders.values() if isinstance(loader, RepairLoader)]
         for loader in self.loaders.values() if repairs else ():
             loader.commit(wait=True)
-        return any([loader.step(look=True) for loader in repairs])
+        return max((loader.step(look=True) for loader in repairs), default=False)
+
+    def pause_s(self) -> float:
+        """How long a batch run waits for a repair that is too fresh to be compared."""
+        if self.options.follow:
+            return 0.0
+        return max((x.wait_s for x in self.loaders.values() if isinstance(x, RepairLoader)), default=0.0)
 
     def patience_with(self, partition: str) -> Patience:
         """Patience of one partition, which counts its own catching up."""
@@ -137,6 +144,9 @@ def _pump(loading: _Loading, wanted: Sequence[str] | None, stop: Event, report: 
         if not busy and not stopping and not loading.options.follow:
             busy = any(loader.step_at_end() for loader in loading.loaders.values()) or loading.settle()
         if busy and not (stopping and not loading.options.follow):
+            continue
+        if not stopping and (pause := loading.pause_s()):
+            stop.wait(pause)
             continue
         is_waiting = bool(loading.waiting) and not loading.options.leave_busy
         if stopping or not (loading.options.follow or is_waiting):

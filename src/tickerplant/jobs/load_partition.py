@@ -18,7 +18,10 @@ from tickerplant.model import Batch, Counters, Entry, Log, LogReader, Position, 
 @dataclass(frozen=True)
 class LoadOptions:
     """`batch_messages` (None: what suits the store) and `batch_age_s` bound a micro-batch; `follow` keeps tailing until
-    told to stop; `leave_busy` leaves partitions that another process loads to it."""
+    told to stop; `leave_busy` leaves partitions that another process loads to it.
+
+    `settling_s`: how long after an answer of a repair a live message that it already holds may still arrive.
+    """
 
     batch_messages: int | None = None
     batch_age_s: float = 1.0
@@ -26,6 +29,7 @@ class LoadOptions:
     idle_s: float = 0.02
     follow: bool = False
     leave_busy: bool = False
+    settling_s: float = 5.0
 
 
 @dataclass(frozen=True)

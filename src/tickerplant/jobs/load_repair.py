@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from tickerplant.errors import BadData, excerpt
 from tickerplant.jobs.gaps import Gap, gaps_batch
 from tickerplant.jobs.load_decode import decode_entries, feed_of, quarantine_batch
-from tickerplant.jobs.load_partition import PartitionState
+from tickerplant.jobs.load_partition import LoadOptions, PartitionState
 from tickerplant.jobs.missing_rows import COMPARED, missing_rows
 from tickerplant.jobs.patience import Patience
 from tickerplant.model import (
@@ -41,9 +41,6 @@ from tickerplant.rest import decode_asked
 from tickerplant.tables import COVERAGE, GAPS, TABLES, TRADE_CORRECTIONS, TRADES
 
 REPAIR, REST = "repair", "rest"
-SETTLING_NS = 5_000_000_000
-"""How long after an answer a live message that it already holds may still arrive."""
-
 _MOST_PAGES = 100
 _LOOK_S = 0.25
 _MICROSECOND = timedelta(microseconds=1)
@@ -103,12 +100,15 @@ class _Unit:
 class RepairLoader:
     """Loads one partition of repairs; the same calls as PartitionLoader."""
 
-    def __init__(self, partition: str, log: Log, store: Store, vendor: Vendor, patience: Patience) -> None:
+    def __init__(
+        self, partition: str, log: Log, store: Store, vendor: Vendor, options: LoadOptions, patience: Patience
+    ) -> None:
         progress = patience.call(lambda: store.progress(partition))
         self.state = PartitionState(partition, progress.position, progress.counters)
         self._before = progress.counters
         self._reader: LogReader = log.reader(partition, progress.position)
         self._log, self._store, self._vendor, self._patience = log, store, vendor, patience
+        self._settling_ns = int(options.settling_s * 1e9)
         self._units: list[_Unit] = []
         self._taken = progress.position
         self._looked_at = 0.0
@@ -218,18 +218,26 @@ class RepairLoader:
         table = TABLES[name]
         symbols = tuple(pc.unique(rows.column("symbol")).to_pylist())
         span = pc.min_max(rows.column("ts")).as_py()
-        within = Selection((name,), symbols, span["min"], span["max"] + _MICROSECOND)
-        held = _scanned(self._store, name, within)
-        if table is not TRADES:
-            return missing_rows(table, rows, held)
+        # A correction is sent after the trade that it concerns.
         later = Selection((TRADE_CORRECTIONS.name,), symbols, span["min"])
-        return missing_rows(table, rows, held, _scanned(self._store, TRADE_CORRECTIONS.name, later))
+        within = Selection((name,), symbols, span["min"], span["max"] + _MICROSECOND)
+        held = _scanned(self._store, name, later if table is TRADE_CORRECTIONS else within)
+        corrections = _scanned(self._store, TRADE_CORRECTIONS.name, later) if table is TRADES else None
+        return missing_rows(table, rows, held, corrections)
+
+    @property
+    def wait_s(self) -> float:
+        """Seconds until the clock lets the first whole request be compared; 0 when it is not the clock that waits."""
+        unit = self._units[0] if self._units and self._units[0].is_whole else None
+        return max(0.0, (self._until(unit) - time.time_ns()) / 1e9) if unit else 0.0
+
+    def _until(self, unit: _Unit) -> int:
+        return unit.received_at + (self._settling_ns if unit.chain else 0)
 
     def _may_compare(self, unit: _Unit) -> bool:
         """Whether everything that was received live until a little after the answer is in the store."""
         vendor = feed_of(self.state.partition)[0]
-        until = unit.received_at + (SETTLING_NS if unit.chain else 0)
-        if self._patience.call(lambda: is_loaded_until(self._log, self._store, vendor, until)):
+        if self._patience.call(lambda: is_loaded_until(self._log, self._store, vendor, self._until(unit))):
             return True
         self._looked_at = time.monotonic()
         return False

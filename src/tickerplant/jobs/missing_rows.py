@@ -25,7 +25,8 @@ COMPARED = (QUOTES.name, TRADES.name, BARS.name, TRADE_CORRECTIONS.name)
 
 
 def missing_rows(table: Table, history: pa.Table, held: pa.Table, corrections: pa.Table | None = None) -> pa.Table:
-    """Rows of `history` that `held` lacks, in their order; both have the table's schema.
+    """Rows of `history` that `held` lacks, in their order; both have the table's schema. Bars are numbered as the
+    revision that they replace.
 
     `corrections` (of TRADE_CORRECTIONS) are those held of the same symbols: a trade that one of them already put in
     the place of another is not missing. Rows that these very answers gave the store before do not count as held, so
@@ -38,7 +39,12 @@ def missing_rows(table: Table, history: pa.Table, held: pa.Table, corrections: p
     found = _MISSING[table.name](table, ours, theirs)
     if corrections is not None and corrections.num_rows:
         found = found.join(_put_in_place(_frame(corrections)), on=["symbol", "trade_id", "exchange"], how="anti")
-    return history.take(pa.array(found.get_column("_row").sort().to_list(), pa.int64()))
+    found = found.sort("_row")
+    rows = history.take(pa.array(found.get_column("_row").to_list(), pa.int64()))
+    if table is BARS:
+        place = table.schema.get_field_index("revision")
+        rows = rows.set_column(place, table.schema.field(place), [found.get_column("_revision").to_arrow()])
+    return rows
 
 
 def _frame(rows: pa.Table) -> pl.DataFrame:
@@ -70,10 +76,15 @@ def _numbered(rows: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
 
 
 def _bars(table: Table, ours: pl.DataFrame, theirs: pl.DataFrame) -> pl.DataFrame:
-    """Bars that are not held, or whose last revision held says something else."""
+    """Bars that are not held, or whose last revision held says something else.
+
+    They take the number of that revision, so that an update still to come live stands above them.
+    """
     key = [*_SOURCE, *_BAR]
-    latest = theirs.sort("received_at", "seq").group_by(key, maintain_order=True).last()
-    return ours.join(latest, on=[*key, *_BAR_VALUES], how="anti", nulls_equal=True)
+    latest = theirs.sort("revision", "received_at", "seq").group_by(key, maintain_order=True).last()
+    lacking = ours.join(latest, on=[*key, *_BAR_VALUES], how="anti", nulls_equal=True)
+    held = latest.select(*key, pl.col("revision").alias("_revision"))
+    return lacking.join(held, on=key, how="left").with_columns(pl.col("_revision").fill_null(0))
 
 
 def _corrections(table: Table, ours: pl.DataFrame, theirs: pl.DataFrame) -> pl.DataFrame:

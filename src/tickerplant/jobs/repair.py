@@ -21,7 +21,7 @@ from tickerplant.jobs.fetch import Fetched, Todo, fetch, todo_of
 from tickerplant.jobs.fetch_table import free_writer, plan_lists, run_plan
 from tickerplant.jobs.landed import load_landed
 from tickerplant.jobs.load import VendorOf
-from tickerplant.jobs.load_repair import REPAIR, SETTLING_NS, is_loaded_until, is_repair
+from tickerplant.jobs.load_repair import REPAIR, is_loaded_until, is_repair
 from tickerplant.jobs.repair_holes import TABLE_OF, GapRow, Hole, Try
 from tickerplant.jobs.repair_spans import Stretch, asks, seen_symbols, stretches
 from tickerplant.jobs.universe import listed
@@ -36,9 +36,11 @@ _LOOK_S = 0.2
 
 @dataclass(frozen=True)
 class RepairOptions:
-    """`look_back`: how much older than the hole a trade reported in it may be."""
+    """`look_back`: how much older than the hole a trade reported in it may be. `settling`: how long a live message may
+    still come after history has it."""
 
     look_back: timedelta = timedelta(minutes=15)
+    settling: timedelta = timedelta(seconds=5)
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,7 @@ class _Work:
     def load(self) -> None:
         """Load everything landed by repairs."""
         mine = [p for p in self.log.partitions() if is_repair(p) and p.partition(".")[0] == self.hole.vendor]
-        load_landed(self.log, self.store, self.vendor_of, mine)
+        load_landed(self.log, self.store, self.vendor_of, mine, settling_s=self.options.settling.total_seconds())
 
 
 def repair(
@@ -175,7 +177,7 @@ def repair(
 
 
 def _wait_loaded(work: _Work) -> bool:
-    until = int(work.hole.end.timestamp() * 1e9) + SETTLING_NS
+    until = int((work.hole.end + work.options.settling).timestamp() * 1e9)
     while not is_loaded_until(work.log, work.store, work.hole.vendor, until):
         if work.stop.wait(_LOOK_S):
             return False

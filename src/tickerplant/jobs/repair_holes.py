@@ -24,9 +24,6 @@ TABLE_OF = {
 }
 """What is fetched for a channel. A daily bar is a running total: the next one says it all."""
 
-SETTLING = timedelta(seconds=5)
-"""How long after a hole its history is asked for; late messages of the live feed have come by then."""
-
 _FIRST_WAIT, _LONGEST_WAIT = timedelta(seconds=30), timedelta(hours=1)
 _DELAY = timedelta(minutes=15, seconds=10)
 """Vendors keep the last 15 minutes from free plans (docs.alpaca.markets/docs/historical-stock-data-1)."""
@@ -41,7 +38,7 @@ class Try(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a repair found, as it stands in the evidence of a gap. Counts are rows within `spans`."""
 
     at: str
-    tries: int = 1
+    tries: int
     problem: str | None = None
     is_final: bool = False
     is_too_early: bool = False
@@ -74,7 +71,7 @@ class GapRow:
         """When to ask for its history; None is never again."""
         tried = self.tried
         if tried is None:
-            return self.end + SETTLING
+            return self.end
         if tried.is_final:
             return None
         wait = min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** min(tried.tries - 1, 10))
@@ -121,7 +118,7 @@ def holes(store: Store, now: datetime, since: datetime | None = None, again: boo
     found: dict[tuple[str, str, datetime], list[GapRow]] = defaultdict(list)
     for row in rows:
         gap = GapRow(**{**row, "evidence": json.loads(row["evidence"] or "{}")})
-        due = gap.end + SETTLING if again else gap.due_at()
+        due = gap.end if again else gap.due_at()
         if due is not None and due <= now:
             found[gap.vendor, gap.feed, gap.end].append(gap)
     return [Hole(*key, tuple(gaps)) for key, gaps in found.items()]

@@ -26,9 +26,12 @@ class Follower:
     it last printed on stdout, `restarts` how often it was started again.
     """
 
-    def __init__(self, arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, arguments: Sequence[str], environment: Mapping[str, str] | None = None, what: str = "loader"
+    ) -> None:
         self._command = [sys.executable, "-m", "tickerplant", *arguments]
         self._environment = {**os.environ, **(environment or {})}
+        self._what = what
         self._ending = Event()
         self._process: subprocess.Popen[str] | None = None
         self._thread = Thread(target=self._supervise, name="follower", daemon=True)
@@ -63,7 +66,7 @@ class Follower:
             if (code := self._process.poll()) is None:
                 continue
             self.output, _ = self._process.communicate()
-            log_lines.warning("loader ended early, starting it again", exit_code=code, wait_s=wait)
+            log_lines.warning(f"{self._what} ended early, starting it again", exit_code=code, wait_s=wait)
             self._ending.wait(wait)
             wait = min(_LONGEST_WAIT_S, wait * 2)
             self._process = self._start()
@@ -78,6 +81,6 @@ class Follower:
         try:
             self.output, _ = process.communicate(timeout=_DRAIN_S)
         except subprocess.TimeoutExpired:
-            log_lines.warning("loader did not finish; load again to catch up", waited_s=_DRAIN_S)
+            log_lines.warning(f"{self._what} did not finish; do it again to catch up", waited_s=_DRAIN_S)
             process.kill()
             self.output, _ = process.communicate()

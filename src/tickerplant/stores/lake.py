@@ -153,6 +153,8 @@ class LakeStore:
                     yield from retire(log, oldest)
                 yield from maintain_table(log, before, self.keep_versions if keep is None else keep)
             for log in self.marts.logs():
+                log.refresh()
+                pack(log)
                 vacuum(log, self.keep_versions if keep is None else keep)
 
     def pending(self, before: date) -> list[tuple[str, str]]:

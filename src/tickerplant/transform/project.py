@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from functools import cache
@@ -16,9 +17,11 @@ from tempfile import mkdtemp
 from typing import Any
 
 from tickerplant.errors import UsageError
+from tickerplant.tables import TABLES
 from tickerplant.transform.request import Request
 from tickerplant.transform.sources import sources
 
+_NAME = re.compile("[a-z][a-z0-9_]{0,62}")
 SHIPPED = Path(__file__).resolve().parents[1] / "dbt"
 
 
@@ -56,6 +59,11 @@ def _user_models(place: Path, user: Path | None) -> None:
         return
     if not user.is_dir():
         raise UsageError(f"TICKERPLANT_MODELS: expected a folder of models, was {user}")
+    for path in sorted(user.rglob("*.sql")):
+        if path.stem in TABLES or not _NAME.fullmatch(path.stem):
+            raise UsageError(
+                f"TICKERPLANT_MODELS: expected names of small letters, digits and _ that no table has, was {path.name}"
+            )
     shutil.copytree(user, place, ignore=shutil.ignore_patterns("target", "logs", "dbt_packages", ".*"))
 
 
