@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -10,11 +11,14 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
-from tests.support.postgres import fresh_schema, server
+import psycopg
+
+from tests.support.postgres import drop, server
 from tests.support.rows import rows
 from tickerplant.jobs.transform import run_transform
 from tickerplant.model import Batch, Counters, Position
 from tickerplant.stores import AnyStore, StoreOptions, open_store
+from tickerplant.stores.postgres import PostgresStore
 from tickerplant.transform import ModelResult, Report, Request
 
 KINDS = ("lake", "postgres")
@@ -95,21 +99,24 @@ def place(kind: str, folder: Path) -> Iterator[Place]:
         with closing(open_store(url)) as store:
             yield Place("lake", url, options, folder / "models", store)
         return
-    with fresh_schema() as options, closing(open_store(server().url, options=options)) as store:
+    # One name for all tests of a process: dbt then parses what changed, not all.
+    options = StoreOptions(schema=f"test_{os.getpid()}_transform")
+    _drop(options)
+    with closing(open_store(server().url, options=options)) as store:
+        assert isinstance(store, PostgresStore)
+        store.init()
         try:
             yield Place("postgres", server().url, options, folder / "models", store)
         finally:
-            _drop_marts(options)
+            _drop(options)
 
 
-def _drop_marts(options: StoreOptions) -> None:
-    import psycopg
-
+def _drop(options: StoreOptions) -> None:
     with psycopg.connect(server().url, autocommit=True) as link:
         link.execute("set client_min_messages to warning")
-        found = link.execute("select nspname from pg_namespace where starts_with(nspname, %s)", [options.schema + "_"])
+        found = link.execute("select nspname from pg_namespace where starts_with(nspname, %s)", [options.schema])
         for (name,) in found.fetchall():
-            link.execute(f"drop schema {name} cascade".encode())
+            drop(link, name)
 
 
 def _received(batch: Batch, moment: datetime) -> Batch:

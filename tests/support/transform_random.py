@@ -17,7 +17,7 @@ _SYMBOLS = ("A", "B", "C", "D")
 _SESSIONS = 12
 
 
-def check(kind: str, folder: Path, seed: int, steps: int) -> set[str]:
+def check(kind: str, folder: Path, seed: int, steps: int, every: int = 2) -> set[str]:
     """Run one random history on a store of a kind; returns the modes in which marts were built. Raises AssertionError
     that names the seed and step when incremental and full differ."""
     chance = random.Random(seed)
@@ -29,7 +29,7 @@ def check(kind: str, folder: Path, seed: int, steps: int) -> set[str]:
         for step in range(steps):
             found.write(*_more(chance))
             modes |= _modes(found)
-            if step % 2 or step == steps - 1:
+            if step % every == every - 1 or step == steps - 1:
                 _compare(found, f"seed {seed}, step {step}")
     return modes
 
