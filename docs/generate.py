@@ -69,9 +69,9 @@ def marts_page() -> str:
     from tickerplant.transform import catalog
 
     intro = (
-        "# Marts\n\nWhat `tickerplant transform` builds (see [transform.md](transform.md)), queried by name. "
-        "Those that begin with `stg_` are the tables of [tables.md](tables.md) with repeats, corrections and vendors "
-        "resolved.\n"
+        "# Marts\n\nWhat `tickerplant transform` builds (see [transform.md](transform.md)), queried by name. Those "
+        "that begin with `stg_` are the tables of [tables.md](tables.md) with repeats, corrections and vendors "
+        "resolved. How values are defined where there are several ways: [conventions](marts-conventions.md).\n"
     )
     found = sorted(catalog.models(), key=lambda model: model.folder == "staging")
     return "\n".join([_NOTE + intro, *map(catalog.markdown, found)])

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tickerplant.calendar import FIRST_SESSION, LAST_SESSION, sessions
 from tickerplant.transform.request import Known, Request
 
 
@@ -41,4 +42,5 @@ class Facts:
 def variables(request: Request) -> dict[str, Any]:
     """The variables of dbt: with others, dbt reads the whole project again."""
     known_at = request.known_at.isoformat() if request.known_at else ""
-    return {"vendors": list(request.vendors), "known_at": known_at}
+    early = [s.day.isoformat() for s in sessions(FIRST_SESSION, LAST_SESSION) if s.is_early_close]
+    return {"vendors": list(request.vendors), "known_at": known_at, "early_closes": early}

@@ -91,12 +91,17 @@ many rows of a symbol before its first changed session.
         (select i.* from {{ relation }} i join ({{ how.pending }}) c on c.symbol = i.symbol)
     {%- elif how.mode == 'symbols' -%}
         (
-            select * from (
-                select i.*, row_number() over (
-                    partition by i.symbol, i.session >= c.session order by i.session desc
-                ) as _back, i.session >= c.session as _is_new
-                from {{ relation }} i join ({{ how.pending }}) c on c.symbol = i.symbol
-            ) b where _is_new or _back <= {{ back }}
+            select i.* from {{ relation }} i
+            join (
+                select c.symbol, coalesce(min(b.session), min(c.session)) as session
+                from ({{ how.pending }}) c
+                left join (
+                    select h.symbol, h.session, row_number() over (partition by h.symbol order by h.session desc) as back
+                    from (select symbol, session from {{ relation }} r) h
+                    join ({{ how.pending }}) p on p.symbol = h.symbol and h.session < p.session
+                ) b on b.symbol = c.symbol and b.back <= {{ back }}
+                group by c.symbol
+            ) f on f.symbol = i.symbol and i.session >= f.session
         )
     {%- elif how.mode == 'none' -%}
         (select * from {{ relation }} where false)
