@@ -87,6 +87,17 @@ def _identifier(text: str) -> str:
     return text
 
 
+def _intervals(text: str) -> tuple[str, ...]:
+    found, units = names(text), {"s": 1, "m": 60, "h": 3600}
+    for word in found:
+        count, unit = word[:-1], units.get(word[-1:], 0)
+        if not (count.isdecimal() and unit and int(count) and 86_400 % (int(count) * unit) == 0):
+            raise ValueError("expected lengths such as 30s, 5m or 1h that divide a day, joined by commas")
+    if not found:
+        raise ValueError("expected at least one length such as 1m")
+    return found
+
+
 def _port(text: str) -> str:
     if text and not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
         raise ValueError("expected a port from 1 to 65535")
@@ -304,6 +315,13 @@ SETTINGS = (
         "`transform`: whose rows are taken where several vendors have some, first wins",
         names,
     ),
+    Setting(
+        "bar_intervals",
+        ("TICKERPLANT_BAR_INTERVALS",),
+        "1m,5m,15m,30m,1h",
+        "`transform`: lengths of the bars made from trades: seconds (30s), minutes, hours that divide a day",
+        _intervals,
+    ),
     Setting("log_level", ("LOG_LEVEL",), "info", "debug, info, warning or error", _level),
 )
 
@@ -360,6 +378,7 @@ class Settings:
     models: str
     marts: str
     vendors: tuple[str, ...]
+    bar_intervals: tuple[str, ...]
     log_level: str
 
     @property

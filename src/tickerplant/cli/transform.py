@@ -63,7 +63,7 @@ def _request(select: tuple[str, ...], full: bool, known_at: str | None, threads:
 
     found = console.settings()
     user = Path(found.models).expanduser() if found.models else None
-    return Request(select, full, moment(known_at), threads, tests, user, found.vendors)
+    return Request(select, full, moment(known_at), threads, tests, user, found.vendors, found.bar_intervals)
 
 
 def _tell(ticker: console.Ticker, item: ModelResult | str) -> None:

@@ -43,4 +43,9 @@ def variables(request: Request) -> dict[str, Any]:
     """The variables of dbt: with others, dbt reads the whole project again."""
     known_at = request.known_at.isoformat() if request.known_at else ""
     early = [s.day.isoformat() for s in sessions(FIRST_SESSION, LAST_SESSION) if s.is_early_close]
-    return {"vendors": list(request.vendors), "known_at": known_at, "early_closes": early}
+    return {
+        "vendors": list(request.vendors),
+        "known_at": known_at,
+        "early_closes": early,
+        "bar_intervals": list(request.intervals),
+    }

@@ -46,11 +46,11 @@ def prepare(work: Path, target: Mapping[str, Any], schema: str, user: Path | Non
 
 
 def signature(request: Request) -> str:
-    """What every mart depends on beside its rows: the shipped SQL, the vendors' order, the moment of knowledge."""
+    """What every mart depends on beside its rows: shipped SQL, order of vendors, moment of knowledge, lengths of bars."""
     digest = hashlib.blake2b(digest_size=8)
     for path in sorted(SHIPPED.rglob("*.sql")):
         digest.update(path.relative_to(SHIPPED).as_posix().encode() + b"\0" + path.read_bytes())
-    digest.update(repr((request.vendors, request.known_at)).encode())
+    digest.update(repr((request.vendors, request.known_at, request.intervals)).encode())
     return digest.hexdigest()
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 VENDORS = ("alpaca", "polygon", "alphavantage")
+INTERVALS = ("1m", "5m", "15m", "30m", "1h")
 Touched = tuple[str, ...] | Literal["all"]
 """Sessions (ISO dates) of a table that were touched, or all of them."""
 
@@ -17,7 +18,8 @@ Touched = tuple[str, ...] | Literal["all"]
 class Request:
     """A run: which models (none is all), whether from scratch, as known when, with whose rows first.
 
-    `user` is a folder of models of the user's own. `tests` says whether the models' tests are run too.
+    `user` is a folder of models of the user's own. `tests` says whether the models' tests are run too. `intervals` are
+    the lengths of the bars made from trades.
     """
 
     select: tuple[str, ...] = ()
@@ -27,6 +29,7 @@ class Request:
     tests: bool = True
     user: Path | None = None
     vendors: tuple[str, ...] = VENDORS
+    intervals: tuple[str, ...] = INTERVALS
 
 
 @dataclass(frozen=True)
