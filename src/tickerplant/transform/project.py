@@ -46,7 +46,7 @@ def prepare(work: Path, target: Mapping[str, Any], schema: str, user: Path | Non
 
 
 def signature(request: Request) -> str:
-    """What every mart depends on beside its rows: shipped SQL, order of vendors, moment of knowledge, lengths of bars."""
+    """What every mart depends on beside its rows: shipped SQL, vendors, moment of knowledge, lengths of bars."""
     digest = hashlib.blake2b(digest_size=8)
     for path in sorted(SHIPPED.rglob("*.sql")):
         digest.update(path.relative_to(SHIPPED).as_posix().encode() + b"\0" + path.read_bytes())
