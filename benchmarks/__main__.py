@@ -23,6 +23,7 @@ ORDER = (
     "bytes",
     "latency",
     "fetch",
+    "transform",
     "memory",
 )
 

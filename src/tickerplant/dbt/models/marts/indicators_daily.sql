@@ -2,6 +2,7 @@
 {#- Exponential averages: e(t) = a * sum(ratio ** age * value), where the first price weighs 1 / a (see macros/windows). -#}
 {%- set ema = {'12': 11 / 13, '26': 25 / 27, '9': 8 / 10} -%}
 {%- set wilder = 13 / 14 -%}
+{#- What came 520 rows before the first changed session weighs less than 1e-16. -#}
 with prices as (
     select
         symbol,
@@ -11,7 +12,7 @@ with prices as (
         split_close as close,
         lag(split_close) over w as previous,
         cast(row_number() over w as integer) - 1 as n
-    from {{ changed(with_close(ref('prices_daily'))) }} as p
+    from {{ changed(with_close(ref('prices_daily')), back=520) }} as p
     window w as (partition by symbol order by session)
 ),
 
