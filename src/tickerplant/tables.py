@@ -424,16 +424,16 @@ QUARANTINE = Table(
 
 QUALITY = Table(
     "quality",
-    "What each run of `tickerplant quality` found. A row of rule `*` is a symbol's session as a whole, all rules together: "
-    "its grade and why; a row of symbol `*` a rule's session, all symbols together; a row of both names the symbol's rows "
-    "that the rule flagged, and is there only when it flagged any. Runs are kept; `quality_grades` shows the last grade "
-    "of each symbol and session.",
+    "What each run of `tickerplant quality` found. A row of rule `*` is a symbol's session, all rules together: its "
+    "grade and why. A row of symbol `*` is a rule's session, all symbols together. A row of both says that the rule "
+    "flagged rows of the symbol; without any it is not there. Runs are kept; `quality_grades` shows the last grade of "
+    "each symbol and session.",
     (
         Column("run", _TEXT, "Id of the run: `jobs.job`", nullable=False),
         _daily(),
         Column("symbol", _TEXT, "Our symbol; `*` is all of the session", nullable=False),
         Column("rule", _TEXT, "Rule; `*` is all of them", nullable=False),
-        Column("at", TIMESTAMP, "When the run began", "UTC, microseconds", nullable=False),
+        Column("checked_at", TIMESTAMP, "When the run began", "UTC, microseconds", nullable=False),
         Column("severity", _TEXT, "error, warning or info: the rule's, or the worst that flagged anything"),
         Column("checked", _INT, "Rows the rule looked at; of rule `*` the sum over the rules", "rows", nullable=False),
         Column("flagged", _INT, "Rows it flagged; of rule `*` those of errors and warnings", "rows", nullable=False),
@@ -448,9 +448,9 @@ QUALITY = Table(
 
 QUALITY_FLAGS = Table(
     "quality_flags",
-    "The rows that rules flagged; nothing of the rows themselves was changed. Join by symbol, ts, ns, received_at and seq "
-    "to quotes, trades and bars, by symbol and session to daily bars. A rule keeps so many a symbol and session "
-    "(docs/quality.md); `quality.flagged` counts all.",
+    "The rows that rules flagged; the rows themselves are never changed. Join by symbol, ts, ns, received_at and seq "
+    "to quotes, trades and bars, by symbol and session to daily bars. Of a symbol and session a rule keeps 10,000 rows "
+    "(rules of severity info 1,000), the worst; `quality.flagged` counts all.",
     (
         Column("run", _TEXT, "Id of the run: `quality.run`", nullable=False),
         Column("n", _INT, "Number in the run, from 0", nullable=False),

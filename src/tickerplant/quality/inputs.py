@@ -156,7 +156,9 @@ def within(first: date, last: date, prefix: str = "") -> str:
 def _hours(days: Sequence[date], now: datetime) -> str:
     """Days with their hours; null on days without a session."""
     rows = [_day(day, now) for day in days]
-    return "values " + ", ".join(rows) if rows else f"select * from (values {_day(FIRST_SESSION, now)}) none where false"
+    return (
+        "values " + ", ".join(rows) if rows else f"select * from (values {_day(FIRST_SESSION, now)}) none where false"
+    )
 
 
 def _day(day: date, now: datetime) -> str:

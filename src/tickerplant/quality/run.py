@@ -89,13 +89,10 @@ def _ask(store: AnyStore, rule: Rule, span: Span) -> Found:
 _COUNTS = pa.schema(
     [("symbol", pa.string()), ("session", pa.date32()), ("checked", pa.int64()), ("flagged", pa.int64())]
 )
-_FLAGS = pa.schema(
-    [
-        *((c.name, c.type) for c in TABLES["quality_flags"].columns if c.name in ("symbol", "session", "vendor", "feed")),
-        *((c.name, c.type) for c in TABLES["quality_flags"].columns if c.name in ("ts", "ns", "received_at", "seq")),
-        *((c.name, c.type) for c in TABLES["quality_flags"].columns if c.name in ("value", "expected", "detail")),
-    ]
+_FLAG_COLUMNS = frozenset(
+    ("symbol", "session", "ts", "ns", "vendor", "feed", "received_at", "seq", "value", "expected", "detail")
 )
+_FLAGS = pa.schema([(c.name, c.type) for c in TABLES["quality_flags"].columns if c.name in _FLAG_COLUMNS])
 
 
 def _typed(rows: pa.Table, schema: pa.Schema) -> pa.Table:
