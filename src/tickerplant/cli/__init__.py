@@ -26,6 +26,7 @@ COMMANDS = (
     "calendar",
     "revisions",
     "load",
+    "quality",
     "run",
     "status",
     "query",

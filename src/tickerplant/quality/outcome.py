@@ -60,6 +60,13 @@ class Outcome:
         order = ("grade", "flagged", "symbol", "session")
         return found.select(columns).sort(order, descending=[True, True, False, False])
 
+    @property
+    def grade_counts(self) -> dict[str, int]:
+        """How many symbols and sessions have each grade, A to F."""
+        found = self.grades["grade"].value_counts()
+        counted = dict(zip(found["grade"].to_list(), found["count"].to_list(), strict=True))
+        return {letter: int(counted.get(letter, 0)) for letter in GRADES}
+
 
 class Collector:
     """Takes what each rule found; `outcome` at the end. Clean rows are added up as they come."""
