@@ -25,6 +25,9 @@ _BUCKETS = {
     "duckdb": "(epoch_us({0}) // ({1} * 1000000)::bigint)",
     "postgres": "floor(extract(epoch from {0})::double precision / {1})::bigint",
 }
+_FINITE = re.compile(r"finite\((\w+)\)")
+# Compared with infinity, DuckDB would trust statistics of files that leave out what is not a number.
+_FINITES = {"duckdb": "isfinite({0})", "postgres": "({0} not in ('NaN', 'Infinity', '-Infinity'))"}
 _MATCHES = {"duckdb": "regexp_matches(coalesce({0}, ''), '{1}')", "postgres": "(coalesce({0}, '') ~ '{1}')"}
 SIP_OFF_MARKET = "BCGHLNPRUVWZ4796MQ"
 """CTA and UTP sale conditions of prints that need not be near the market: average price or bunched (B, W), cash (C),
@@ -80,6 +83,7 @@ def expanded(sql: str, dialect: str, span: Span) -> str:
 
 def _expanded(sql: str, dialect: str, thresholds: Mapping[str, float]) -> str:
     sql = _THRESHOLD.sub(lambda m: f"{thresholds[m[1]]:g}", sql)
+    sql = _FINITE.sub(lambda m: _FINITES[dialect].format(m[1]), sql)
     sql = _BUCKET.sub(lambda m: _BUCKETS[dialect].format(m[1], m[2]), sql)
     return _OFF_MARKET.sub(lambda m: _off_market(dialect, m[1], m[2]), sql)
 

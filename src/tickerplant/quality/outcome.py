@@ -15,6 +15,7 @@ from tickerplant.schema import Table
 from tickerplant.tables import QUALITY, QUALITY_FLAGS
 
 ALL = "*"
+_FOLD_ROWS = 1_000_000
 _SEVERITIES = ("error", "warning", "info")
 
 
@@ -72,7 +73,7 @@ class Collector:
     """Takes what each rule found; `outcome` at the end. Clean rows are added up as they come."""
 
     def __init__(self) -> None:
-        self._checked = pl.DataFrame(schema={"symbol": pl.String, "session": pl.Date, "checked": pl.Int64})
+        self._checked: list[pl.DataFrame] = []
         self._rows: list[pl.DataFrame] = []
         self._flags: list[pl.DataFrame] = []
         self._totals: dict[str, RuleTotal] = {}
@@ -82,13 +83,19 @@ class Collector:
         counts = _frame(found.counts)
         if not counts.height:
             return
-        both = pl.concat([self._checked, counts.select("symbol", "session", "checked")])
-        self._checked = both.group_by("symbol", "session").agg(pl.col("checked").sum())
+        self._checked.append(counts.select("symbol", "session", "checked"))
+        if sum(c.height for c in self._checked[1:]) > max(_FOLD_ROWS, self._checked[0].height):
+            self._checked = [self._folded()]
         bad = counts.filter(pl.col("flagged") > 0)
         flags = _flags(found)
         self._flags.append(flags)
         self._rows += [_of_sessions(found.rule, counts), _of_symbols(found.rule, bad, flags)]
         self._count(found, counts, bad)
+
+    def _folded(self) -> pl.DataFrame:
+        schema = {"symbol": pl.String, "session": pl.Date, "checked": pl.Int64}
+        together = pl.concat([pl.DataFrame(schema=schema), *self._checked])
+        return together.group_by("symbol", "session").agg(pl.col("checked").sum())
 
     def _count(self, found: Found, counts: pl.DataFrame, bad: pl.DataFrame) -> None:
         name = found.rule.name
@@ -106,11 +113,12 @@ class Collector:
     def outcome(self, run: str, at: datetime) -> Outcome:
         """Everything together, with a grade for each symbol and session that any rule looked at."""
         ruled = pl.concat(self._rows, how="diagonal") if self._rows else _frame(QUALITY.empty())
-        whole = _graded(self._checked, ruled.filter(pl.col("symbol") != ALL))
+        checked = self._folded()
+        whole = _graded(checked, ruled.filter(pl.col("symbol") != ALL))
         rows = pl.concat([whole, ruled], how="diagonal").with_columns(pl.lit(run).alias("run"), _moment(at))
         flags = pl.concat(self._flags) if self._flags else pl.DataFrame()
         flags = flags.with_row_index("n").with_columns(pl.lit(run).alias("run"))
-        days = tuple(sorted(self._checked["session"].unique().to_list()))
+        days = tuple(sorted(checked["session"].unique().to_list()))
         order = sorted(self._totals.values(), key=lambda t: (_SEVERITIES.index(t.severity), -t.flagged, t.rule))
         return Outcome(run, at, days, tuple(order), _arrow(rows, QUALITY), _arrow(flags, QUALITY_FLAGS))
 

@@ -2,8 +2,8 @@
 
 The head is lines `-- key: value`; a line `--   more` continues the value before it. The SQL is one select that both
 DuckDB and PostgreSQL run, over the inputs of `inputs.py`, and gives *every* row that it looked at, with `is_bad`.
-`:name` stands for a threshold, `bucket(ts, 60)` for the number of the minute, `off_market(conditions, vendor)` for
-whether a trade's conditions allow any price.
+`:name` stands for a threshold, `bucket(ts, 60)` for the number of the minute, `finite(x)` for whether x is a number,
+`off_market(conditions, vendor)` for whether a trade's conditions allow any price.
 """
 
 from __future__ import annotations

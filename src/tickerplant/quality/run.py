@@ -29,7 +29,7 @@ from (
     ) as place
     from found where is_bad
 ) numbered where place <= {keep} order by session, symbol, place"""
-_MOST_DAYS = 260
+_MOST_DAYS = 520
 
 
 @dataclass(frozen=True)

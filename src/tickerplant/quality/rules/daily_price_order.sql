@@ -5,7 +5,7 @@
 -- meaning: A daily bar breaks 0 < low <= open, close <= high, or lacks one of the four.
 select symbol, session, vendor, feed, received_at, seq,
     not coalesce(low > 0 and low <= open and low <= close and open <= high and close <= high
-        and high < cast('Infinity' as double precision), false) as is_bad,
+        and finite(high), false) as is_bad,
     case when open is null or high is null or low is null or close is null then null
         else greatest(low - open, low - close, open - high, close - high, -low) end as value,
     0 as expected,

@@ -4,7 +4,7 @@
 -- value: volume, shares
 -- meaning: Volume of a daily bar is missing, negative or not a number, or its count of trades is negative.
 select symbol, session, vendor, feed, received_at, seq,
-    not coalesce(volume >= 0 and volume < cast('Infinity' as double precision), false)
+    not coalesce(volume >= 0 and finite(volume), false)
         or coalesce(trade_count, 0) < 0 as is_bad,
     volume as value,
     0 as expected,
