@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
 from tickerplant.calendar import FIRST_SESSION, LAST_SESSION, NEW_YORK, session
-from tickerplant.quality.rule import KEYS, Rule
+from tickerplant.quality.rule import KEYS, THRESHOLD, Rule
 
 LOOK_BACK_DAYS = 100
 """How many days before the first session `daily` shows."""
@@ -20,7 +20,6 @@ _COLUMNS = (
 )
 _BUCKET = re.compile(r"bucket\(([\w.]+), ([\w:]+)\)")
 _OFF_MARKET = re.compile(r"off_market\(([\w.]+), ([\w.]+)\)")
-_THRESHOLD = re.compile(r"(?<![:\w]):([a-z_]+)")
 _BUCKETS = {
     "duckdb": "(epoch_us({0}) // ({1} * 1000000)::bigint)",
     "postgres": "floor(extract(epoch from {0})::double precision / {1})::bigint",
@@ -82,7 +81,7 @@ def expanded(sql: str, dialect: str, span: Span) -> str:
 
 
 def _expanded(sql: str, dialect: str, thresholds: Mapping[str, float]) -> str:
-    sql = _THRESHOLD.sub(lambda m: f"{thresholds[m[1]]:g}", sql)
+    sql = THRESHOLD.sub(lambda m: f"{thresholds[m[1]]:g}", sql)
     sql = _FINITE.sub(lambda m: _FINITES[dialect].format(m[1]), sql)
     sql = _BUCKET.sub(lambda m: _BUCKETS[dialect].format(m[1], m[2]), sql)
     return _OFF_MARKET.sub(lambda m: _off_market(dialect, m[1], m[2]), sql)

@@ -172,7 +172,7 @@ def _graded(checked: pl.DataFrame, bad: pl.DataFrame) -> pl.DataFrame:
 
 def _reason() -> pl.Expr:
     """`quotes_crossed 95 of 539967 (0.018 %)`."""
-    share = (100 * pl.col("flagged") / pl.col("checked")).round_sig_figs(2).cast(pl.String)
+    share = (100 * pl.col("flagged") / pl.col("checked")).round_sig_figs(2).cast(pl.String).str.strip_suffix(".0")
     return pl.format("{} {} of {} ({} %)", "rule", "flagged", "checked", share).alias("reason")
 
 

@@ -45,6 +45,7 @@ td.m { color:var(--soft) } .chip { display:inline-block; min-width:22px; text-al
 text { font-family:inherit; font-size:12px; fill:var(--ink) } .tick { fill:var(--soft); font-size:11px }
 .value { fill:var(--soft) } .grid { stroke:var(--line); stroke-width:1 } .axis { stroke:var(--soft); stroke-width:1 }
 .even { fill:var(--even); fill-opacity:.75 } .odd { fill:var(--odd) } .gnone { fill:var(--card) }
+.chip.cB,.chip.cC { color:#2b2b1c }
 .onB,.onC { fill:#2b2b1c; font-size:11px; font-weight:600 } .onD,.onF { fill:#fff; font-size:11px; font-weight:600 }
 """
 

@@ -32,7 +32,7 @@ _DAILY = """select symbol, session, max(volume) as volume from daily
 where session >= date '{first}' group by symbol, session"""
 _USUAL_SESSIONS = 20
 _USUAL_LEAST = 5
-_OUTLIER = 4.0
+_OUTLIER = 3.5
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,10 @@ def gather(store: AnyStore, outcome: Outcome) -> Report:
 
 
 def _with_outliers(spreads: pl.DataFrame, volumes: pl.DataFrame) -> pl.DataFrame:
-    """Spread by volume; an outlier is 4 robust standard deviations from the line through their logarithms."""
-    both = spreads.join(volumes, on="symbol").filter((pl.col("spread") > 0) & (pl.col("volume") > 0))
+    """Spread by volume; an outlier is 3.5 robust standard deviations from the line through their logarithms."""
+    both = spreads.join(volumes, on="symbol").filter(
+        pl.all_horizontal(pl.col(n).is_finite() & (pl.col(n) > 0) for n in ("spread", "volume"))
+    )
     if both.height < 10:
         return both.with_columns(is_outlier=pl.lit(False))
     x, y = (np.log(both[name].to_numpy()) for name in ("volume", "spread"))
@@ -76,10 +78,13 @@ def _with_outliers(spreads: pl.DataFrame, volumes: pl.DataFrame) -> pl.DataFrame
 
 
 def _against_usual(daily: pl.DataFrame, today: pl.DataFrame, span: Span) -> pl.DataFrame:
-    before = daily.filter((pl.col("session") < span.last) & (pl.col("volume") > 0))
+    daily = daily.filter(pl.col("volume").is_finite() & (pl.col("volume") > 0))
+    before = daily.filter(pl.col("session") < span.last)
     last = before.sort("session").group_by("symbol").tail(_USUAL_SESSIONS)
     usual = last.group_by("symbol").agg(usual=pl.col("volume").median(), sessions=pl.len())
-    joined = today.join(usual.filter(pl.col("sessions") >= _USUAL_LEAST), on="symbol").filter(pl.col("volume") > 0)
+    joined = today.join(usual.filter(pl.col("sessions") >= _USUAL_LEAST), on="symbol").filter(
+        pl.col("volume").is_finite() & (pl.col("volume") > 0)
+    )
     return joined.with_columns(ratio=pl.col("volume") / pl.col("usual")).sort(pl.col("ratio").log().abs())
 
 

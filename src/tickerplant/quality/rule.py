@@ -35,6 +35,8 @@ _SEVERITY_GRADES = {"error": "0=D 0.001=F", "warning": "0=B 0.001=C 0.05=D", "in
 _HEAD = re.compile(r"--\s(?P<key>[a-z]+):\s+(?P<value>.*)|--\s+(?P<more>\S.*)")
 _KEYS = frozenset(("severity", "grain", "tables", "value", "meaning", "thresholds", "grades", "keep"))
 _FOLDER = "rules"
+THRESHOLD = re.compile(r"(?<![:\w]):([a-z_]+)")
+"""A threshold in the SQL."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,10 @@ def parse(name: str, text: str) -> Rule:
     if head["severity"] not in get_args(Severity) or head["grain"] not in KEYS:
         raise ValueError(f"rule {name}: expected a known severity and grain, was {head['severity']}, {head['grain']}")
     thresholds = {k: float(v) for k, v in _pairs(head.get("thresholds", ""))}
+    sql = "\n".join(line for line in text.splitlines() if not line.startswith("--")).strip()
+    for used in THRESHOLD.findall(sql):
+        if used not in thresholds:
+            raise ValueError(f"rule {name}: expected a threshold of the head, was :{used}")
     grades = _pairs(head.get("grades", _SEVERITY_GRADES[head["severity"]]))
     return Rule(
         name=name,
@@ -100,7 +106,7 @@ def parse(name: str, text: str) -> Rule:
         thresholds=thresholds,
         grades=tuple((float(share), letter) for share, letter in grades),
         keep=int(head.get("keep", KEEP)),
-        sql="\n".join(line for line in text.splitlines() if not line.startswith("--")).strip(),
+        sql=sql,
     )
 
 
