@@ -18,6 +18,7 @@ import pytest
 
 from tests.support.defects import AFTER, DAY, daily, fill, quote, wiggle
 from tests.support.rows import rows
+from tickerplant.cli.quality import _bounds
 from tickerplant.errors import UsageError
 from tickerplant.jobs.quality import chosen_days, quality
 from tickerplant.quality.inputs import Span, question
