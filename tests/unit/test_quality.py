@@ -147,9 +147,11 @@ def test_the_worst_rule_grades_a_symbol_and_says_why() -> None:
     assert {r["rule"]: (r["checked"], r["flagged"]) for r in totals}["quotes_sizeless"] == (3000, 101)
 
 
-def test_nothing_to_look_at_is_no_grade() -> None:
+def test_nothing_to_look_at_is_no_grade(tmp_path: Path) -> None:
     outcome = Collector().outcome("run", AFTER)
     assert (outcome.rows.num_rows, outcome.flags.num_rows, outcome.days, outcome.is_failed) == (0, 0, (), False)
+    with closing(open_store(str(tmp_path))) as store, pytest.raises(UsageError, match="a run without any"):
+        gather(store, outcome)
 
 
 @pytest.fixture(scope="module")

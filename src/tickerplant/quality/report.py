@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from tickerplant.errors import UsageError
 from tickerplant.quality.inputs import Span, expanded
 from tickerplant.quality.outcome import Outcome
 
@@ -52,7 +53,9 @@ class Report:
 
 
 def gather(store: AnyStore, outcome: Outcome) -> Report:
-    """Ask the store for what the page needs; the run must be stored."""
+    """Ask the store for what the page needs; the run must be stored. Raises UsageError when it looked at nothing."""
+    if not outcome.days:
+        raise UsageError("report: expected rows that a rule looks at, was a run without any")
     span = Span(outcome.days[-1:], outcome.at)
     first = span.last - timedelta(days=HISTORY_DAYS)
     grades = _frame(store.analyse(_GRADES.format(first=min(first, outcome.days[0]), last=span.last)))
