@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -45,6 +45,18 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     page: int = 0
 
 
+class Piece(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Which part of a file in object storage a record holds: whole lines `[start, end)` of its unpacked text, in bytes,
+    after a first line that all parts have. `size` is that of the file as it is stored, `etag` its version.
+    """
+
+    etag: str
+    size: int
+    start: int
+    end: int
+    is_last: bool = False
+
+
 class Asked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a landed answer is the answer to; it stands in `Record.request` as JSON and holds no secret.
 
@@ -55,6 +67,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     chain: str
     status: int = 200
     outcome: str = "rows"
+    piece: Piece | None = None
 
 
 class Outcome(StrEnum):
@@ -158,6 +171,7 @@ class HttpRequest:
     at: datetime
     base: str
     """Scheme and host the client used, for links to the next page."""
+    method: str = "GET"
 
     def param(self, name: str, default: str | None = None) -> str | None:
         """The first value of a parameter."""
@@ -202,6 +216,31 @@ class RestServer:
 
 
 @dataclass(frozen=True)
+class Get:
+    """A GET of object storage before it is signed: header names in lower case, `host` with its port, `at` UTC."""
+
+    host: str
+    path: str
+    params: tuple[tuple[str, str], ...]
+    headers: Mapping[str, str]
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Files:
+    """Whole market days as files in object storage, with keys of their own. `host` names theirs in `Rest.hosts`.
+
+    `published` is when the file of a day is there. `minutes` is what a file takes by endpoint, by estimate.
+    """
+
+    endpoints: tuple[Endpoint, ...]
+    sign: Callable[[Get, Credentials], Sign]
+    published: Callable[[date], datetime]
+    minutes: Mapping[str, float]
+    host: str = "files"
+
+
+@dataclass(frozen=True)
 class Rest:
     """A vendor's REST side as data: functions without I/O.
 
@@ -223,6 +262,15 @@ class Rest:
     """Whether a plan has an endpoint wholly or not at all, so that one refusal speaks for every symbol and span."""
     history_feeds: Mapping[str, str] = field(default_factory=dict)
     """Live feed -> the feed under which its history is asked for; others have none."""
+    files: Files | None = None
+
+
+def next_piece(asked: Asked) -> Call | None:
+    """The call for the part after this one of a file, None after the last; it names version and byte."""
+    piece, call = asked.piece, asked.call
+    if piece is None or piece.is_last:
+        return None
+    return msgspec.structs.replace(call, page=call.page + 1, params=(("etag", piece.etag), ("from", str(piece.end))))
 
 
 def encode_asked(asked: Asked) -> str:

@@ -304,6 +304,17 @@ def test_delayed_answers_are_the_same_rows_quirk_32() -> None:
     assert rows(decoded(days_of(), made[0]), "daily_bars") == rows(decoded(days_of(), made[1]), "daily_bars")
 
 
+def test_details_of_a_ticker_stand_beside_the_list() -> None:
+    details = call("tickers", "ticker_details", "AAPL", start=DAY, end=DAY + timedelta(1))
+    listed = call("tickers", "tickers", start=DAY, end=DAY + timedelta(1))
+    body = {"ticker": "AAPL", "market": "stocks", "active": True}
+    for asked, feed in ((details, "details"), (listed, "sip")):
+        answer: Any = body if asked is details else [body]
+        found = decoded(asked, envelope(results=answer))
+        (batch,) = (b for b in found.batches if b.table.name == "tickers")
+        assert batch.rows.column("feed").to_pylist() == [feed]
+
+
 def test_inactive_tickers_have_an_end() -> None:
     asked = call("tickers", "tickers_delisted", start=DAY, end=DAY + timedelta(1))
     made = [

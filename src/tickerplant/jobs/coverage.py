@@ -65,6 +65,10 @@ from mine m join done d on d.chain = m.chain
 group by m.chain, m.endpoint, m.symbol, m."start", m."end", m.outcome, d.answered
 order by d.answered, case when m.outcome in ('rows', 'no_data') then 0 else 1 end
 """
+_POLLED = """
+select symbol, "start", "end" from coverage
+where vendor = ? and table_name = ? and coalesce("interval", '') = ? and chain like 'poll-%'
+"""
 _GAPS = """
 select "start", coalesce("end", timestamptz '9999-12-31') as "end" from gaps
 where vendor = ? and channel in (?, '*') and state <> 'healed'
@@ -216,7 +220,7 @@ def coverage(
     _mark_listing(store, grid)
     if not again:
         _mark_asked(store, grid, refusals)
-    _mark_present(store, grid)
+    _mark_present(store, grid, _half_run(store, grid))
     return found
 
 
@@ -270,8 +274,9 @@ def _mark_asked(store: Store, grid: _Grid, refusals: Refusals | None) -> None:
     rows = store.query(_ASKED, [d.vendor, d.table, d.interval or ""]).to_pylist()
     void = _void(rows, refusals, grid.row_of) if refusals else set()
     for row in rows:
-        if row["chain"] in void:
-            continue
+        is_files_refusal = row["outcome"] in _REFUSED and row["endpoint"].startswith("flat_")
+        if row["chain"] in void or (refusals is not None and is_files_refusal):
+            continue  # what the files' plan lacks, requests may have
         nothing = Reason.NO_TRADE if row["n"] else Reason.VENDOR_HAS_NONE
         reason = _OUTCOMES.get(row["outcome"], nothing)
         columns = grid.within(row["start"], row["end"], row["answered"])
@@ -300,9 +305,20 @@ def _void(rows: Sequence[dict[str, Any]], refusals: Refusals, known: Container[s
     return {r["chain"] for r in refused if is_void(r)}
 
 
-def _mark_present(store: Store, grid: _Grid) -> None:
+def _half_run(store: Store, grid: _Grid) -> Mask:
+    """Cells of which polls asked for a part while the session ran, and nothing asked for the whole since."""
+    d = grid.found.dataset
+    touched = np.zeros(grid.found.cells.shape, bool)
+    for row in store.query(_POLLED, [d.vendor, d.table, d.interval or ""]).to_pylist():
+        at = grid.row_of.get(row["symbol"])
+        if at is not None:
+            touched[at] |= (grid.ends > _micro(row["start"])) & (grid.starts < _micro(row["end"]))
+    return touched & (grid.found.cells == Reason.NOT_FETCHED)
+
+
+def _mark_present(store: Store, grid: _Grid, half_run: Mask) -> None:
     """Cells with rows: of a daily table those that came after the close, since a running total is no day; those of a
-    live table stay gaps while a gap in them is not healed.
+    live table stay gaps while a gap in them is not healed, and stay to be fetched while polls alone asked for them.
     """
     d, days, cells = grid.found.dataset, grid.found.sessions, grid.found.cells
     interval = ' and "interval" = ?' if "interval" in TABLES[d.table].schema.names else ""
@@ -316,6 +332,7 @@ def _mark_present(store: Store, grid: _Grid) -> None:
     last = rows.column("last").cast(TIMESTAMP).cast(pa.int64()).to_numpy()
     good = (row >= 0) & (column >= 0)
     good &= (cells[row, column] != Reason.GAP) if d.is_live else (last >= grid.closes[column])
+    good &= ~half_run[row, column]
     cells[row[good], column[good]] = Reason.PRESENT
 
 

@@ -61,6 +61,17 @@ class Fetched:
         return self.outcome == "done" and not self.failures
 
 
+def together(first: Fetched, second: Fetched) -> Fetched:
+    """Two runs as one; the outcome is that of the one that went worse, the second's if both went ill."""
+    return Fetched(
+        first.chains + second.chains,
+        first.landed + second.landed,
+        first.failures + second.failures,
+        first.outcome if second.outcome == "done" else second.outcome,
+        second.retry_after_s or first.retry_after_s,
+    )
+
+
 Page: TypeAlias = tuple[Todo, Call, Answer, Verdict]
 
 
@@ -80,6 +91,7 @@ class _Fetch:
     report: Callable[[Fetched], None]
     plan: Entitlement
     is_whole: bool = False
+    clock: Callable[[], int] = time.time_ns
     done: Fetched = field(default_factory=Fetched)
     fatal: Fatal | None = None
 
@@ -142,7 +154,7 @@ class _Fetch:
         """Append pages to the log, one after the other, and forget them."""
         for todo, call, answer, verdict in held:
             asked = Asked(call=call, chain=todo.chain, status=answer.status, outcome=verdict.outcome.value)
-            self.writer.append(Kind.RESPONSE, time.time_ns(), answer.body, encode_asked(asked))
+            self.writer.append(Kind.RESPONSE, self.clock(), answer.body, encode_asked(asked))
             self.done.landed += 1
             if verdict.outcome not in (Outcome.ROWS, Outcome.NO_DATA):
                 self._failed(todo, verdict.reason, verdict.outcome)
@@ -170,16 +182,18 @@ def fetch(
     report: Callable[[Fetched], None] = lambda fetched: None,
     plan: Entitlement | None = None,
     is_whole: bool = False,
+    clock: Callable[[], int] = time.time_ns,
 ) -> Fetched:
     """Ask for all chains, the first ones first, and land every answer. On return they are on disk.
 
     With `is_whole` the pages of a chain are landed together, once there is no next one: they stand one after the other
-    in the log, and a chain that was cut short is not there at all.
+    in the log, and a chain that was cut short is not there at all. `clock` is the receipt in nanoseconds.
 
     A spent quota or `stop` ends the run between two pages with what was landed until then. Raises Fatal when the
     account is refused; what was landed before stays. `plan` is what is known of the account's plan.
     """
-    run = _Fetch(client, writer, list(reversed(list(todos))), stop or Event(), report, plan or Entitlement(), is_whole)
+    waiting = list(reversed(list(todos)))
+    run = _Fetch(client, writer, waiting, stop or Event(), report, plan or Entitlement(), is_whole, clock)
     try:
         return asyncio.run(run.run())
     finally:

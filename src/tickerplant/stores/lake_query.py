@@ -17,6 +17,7 @@ from tickerplant.schema import TIMESTAMP, Table, quoted
 from tickerplant.stores.corrections import KNOWN_AT, LATEST, UNMATCHED, newest, trades_state, unmatched
 from tickerplant.stores.lake_actions import File
 from tickerplant.stores.lake_log import TableLog
+from tickerplant.stores.lake_marts import Marts
 from tickerplant.stores.lake_scan import files_as_of
 from tickerplant.stores.lake_schema import SESSION, delta_schema, is_partitioned
 from tickerplant.stores.quality_views import GRADES, GRADES_SQL
@@ -43,8 +44,8 @@ _CANNOT_RUN = (duckdb.OutOfMemoryException, duckdb.InternalException, duckdb.Fat
 class Engine:
     """One in-memory DuckDB that can read the lake's folder and nothing else. Threads may share it."""
 
-    def __init__(self, root: Path, logs: Mapping[str, TableLog]) -> None:
-        self._logs = logs
+    def __init__(self, root: Path, logs: Mapping[str, TableLog], marts: Marts) -> None:
+        self._logs, self._marts = logs, marts
         config: dict[str, str | bool | int | float | list[str]] = {
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
@@ -63,7 +64,8 @@ class Engine:
         """The result of one statement; see `LakeStore.query`."""
         with self._database.cursor() as connection, _named_errors():
             _check(connection, sql)
-            names = _referenced(sql, self._logs)
+            made, read = self._marts.statements(sql, as_of)
+            names = _referenced(read, self._logs)
             for name in names:
                 log = self._logs[name]
                 for statement in views(log.table, log.folder, files_as_of(log, as_of)):
@@ -71,6 +73,8 @@ class Engine:
             if {"trades", "trade_corrections"} <= set(names):
                 for statement in trade_views():
                     connection.execute(statement)
+            for statement in made:
+                connection.execute(statement)
             relation = connection.sql(sql, params=list(parameters) or None)
             return relation.to_arrow_table()
 

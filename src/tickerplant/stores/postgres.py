@@ -27,6 +27,7 @@ from tickerplant.stores.postgres_partitions import within
 from tickerplant.stores.postgres_query import Reader
 from tickerplant.stores.postgres_schema import Step, layout_of, migrate, migrating, pending, require
 from tickerplant.stores.postgres_timescale import offer
+from tickerplant.stores.postgres_touched import note
 from tickerplant.tables import TABLES
 
 if TYPE_CHECKING:
@@ -59,7 +60,8 @@ class PostgresStore:
         if url.startswith(EMBEDDED):
             self._info, self.url = self._embed(url), url
         self.options, self._read_only = options, read_only
-        self._reader = Reader(self._info, self.url, options.schema, options.statement_timeout_s, self._wake)
+        schemas = (options.schema, options.marts_schema)
+        self._reader = Reader(self._info, self.url, schemas, options.statement_timeout_s, self._wake)
         self._writer: Link | None = None
         self._layout: Layout | None = None
         self._leases: dict[str, AdvisoryLease] = {}
@@ -179,6 +181,7 @@ class PostgresStore:
                 return
             if late:
                 touch(link, late)
+            note(link, partition, found)
             for part in found:
                 copy(link, part, layout)
 
@@ -221,6 +224,16 @@ class PostgresStore:
         self._writable("load")
         lease = AdvisoryLease(self, partition, f"loading {partition} into {self.url}", wait_s)
         return lease
+
+    def transforming(self) -> AdvisoryLease:
+        """Be the only one that builds marts. Raises Busy while another does."""
+        self._writable("transform")
+        return AdvisoryLease(self, f"_transform {self.options.marts}", f"transforming {self.url}", 0)
+
+    @property
+    def info(self) -> str:
+        """The connection text; it may hold a password."""
+        return self._info
 
     def maintain(self, before: date, keep: timedelta | None = None) -> Iterator[Maintained]:
         """Drop sessions past the retention, then vacuum finished ones (days before `before`), or, with TimescaleDB,
@@ -267,6 +280,12 @@ class PostgresStore:
         rows = self.query("select tablename from pg_tables where schemaname = ?", [self.options.schema]).to_pylist()
         found = {r["tablename"] for r in rows}
         return [name for name in TABLES if name in found]
+
+    def mart_names(self) -> list[str]:
+        """Names of the marts and their views."""
+        sql = "select table_name::text as name from information_schema.tables where table_schema = ? order by 1"
+        names = self.query(sql, [self.options.marts_schema]).column("name").to_pylist()
+        return [name for name in names if not name.startswith("_")]
 
     def close(self) -> None:
         """Release connections, and the embedded server; idempotent."""

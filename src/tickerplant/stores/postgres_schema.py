@@ -15,6 +15,7 @@ from tickerplant.schema import POSTGRES_TYPES, Column, Table, quoted
 from tickerplant.stores.postgres_layout import Layout
 from tickerplant.stores.postgres_link import Link, lock_key, named, raw
 from tickerplant.stores.postgres_marks import MAKE_LATE
+from tickerplant.stores.postgres_touched import MAKE_TOUCH, TOUCHED
 from tickerplant.stores.postgres_views import present_views
 from tickerplant.stores.quality_views import GRADES, GRADES_SQL
 from tickerplant.tables import FETCHED_TABLES, GAPS, JOBS, LIVE_TABLES, POSITIONS, QUALITY, QUALITY_FLAGS, QUARANTINE
@@ -108,6 +109,7 @@ def steps(layout: Layout) -> list[Step]:
         Step(4, "one-minute aggregates, what retention dropped", (_RETIRED, MAKE_LATE, *layout.aggregates())),
         Step(5, "corrected trades, bars by revision", present_views()),
         Step(6, "tables of what is fetched", fetched),
+        Step(7, "which sessions were touched", (TOUCHED, MAKE_TOUCH)),
         Step(8, "quality of rows and grades", (*quality, f"create view {GRADES} as {GRADES_SQL}")),
     ]
 
