@@ -19,6 +19,7 @@ ORDER = (
     "wire",
     "simulator",
     "query",
+    "quality",
     "session",
     "bytes",
     "latency",

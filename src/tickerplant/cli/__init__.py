@@ -27,6 +27,7 @@ COMMANDS = (
     "revisions",
     "load",
     "transform",
+    "quality",
     "run",
     "status",
     "health",

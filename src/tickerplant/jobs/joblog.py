@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -67,13 +67,21 @@ def _write(store: Store, run: Job, outcome: str, ended_at: datetime | None) -> N
         "error": run.error,
     }
     batch = Batch(JOBS, pa.RecordBatch.from_pylist([row], JOBS.schema))
-    for _ in range(_TRIES):
+    try:
+        note(store, _LEDGER, [batch])
+    except Busy:
+        log.warning("job not logged", job=run.job, what=run.what)
+
+
+def note(store: Store, ledger: str, batches: Sequence[Batch]) -> None:
+    """Write rows that come from no log; `ledger` counts such writes. Raises Busy after many tries."""
+    for left in reversed(range(_TRIES)):
         try:
-            with store.loading(_LEDGER, wait_s=10):
-                progress = store.progress(_LEDGER)
+            with store.loading(ledger, wait_s=10):
+                progress = store.progress(ledger)
                 start = max(progress.position, *progress.cuts, Position(0))
-                store.write(_LEDGER, progress.position, Position(start + 1), [batch], Counters())
+                store.write(ledger, progress.position, Position(start + 1), batches, Counters())
                 return
         except Busy:
-            continue
-    log.warning("job not logged", job=run.job, what=run.what)
+            if not left:
+                raise

@@ -188,6 +188,10 @@ class LakeStore:
             self._engine = Engine(self.root, self._logs, self.marts)
         return self._engine.query(sql, parameters, as_of)
 
+    def analyse(self, sql: str) -> pa.Table:
+        """The result of one statement over whole sessions; here as any other."""
+        return self.query(sql)
+
     def scan(self, table: Table, selection: Selection, as_of: datetime | int | None = None) -> Iterator[pa.RecordBatch]:
         """Rows of one table for symbols and `[start, end)` of its time column, in no particular order, files pruned."""
         from tickerplant.stores.lake_scan import scan

@@ -20,6 +20,8 @@ from tickerplant.stores.lake_log import TableLog
 from tickerplant.stores.lake_marts import Marts
 from tickerplant.stores.lake_scan import files_as_of
 from tickerplant.stores.lake_schema import SESSION, delta_schema, is_partitioned
+from tickerplant.stores.quality_views import GRADES, GRADES_SQL
+from tickerplant.tables import QUALITY
 
 _TYPES: dict[pa.DataType, str] = {
     pa.string(): "varchar",
@@ -84,6 +86,8 @@ class Engine:
 def views(table: Table, folder: Path, files: Sequence[File]) -> Iterator[str]:
     """Statements that make the temporary views of a table from the files of one version."""
     yield f"create or replace temp view {quoted(table.name)} as {_source(table, folder, files)}"
+    if table.name == QUALITY.name:
+        yield _view(GRADES, GRADES_SQL)
     if table.mode == "append" and table.key:
         yield _view(f"{table.name}_latest", newest("duckdb", table))
         yield _macro(f"{table.name}_known_at", newest("duckdb", table, _KNOWN))
@@ -122,6 +126,8 @@ def _referenced(sql: str, logs: Mapping[str, TableLog]) -> list[str]:
         return list(logs)
     if words & {LATEST, KNOWN_AT, UNMATCHED}:
         words |= {"trades", "trade_corrections"}
+    if GRADES in words:
+        words.add(QUALITY.name)
     return [n for n in logs if words & {n, f"{n}_latest", f"{n}_known_at"}]
 
 

@@ -42,6 +42,9 @@ values ($1, 0, 0, 0, 0, 0, now()) on conflict do nothing"""
 _MOVE = """update positions set position = $3, received = $4, stored = $5, quarantined = $6, control = $7,
 updated_at = clock_timestamp() where partition = $1 and position = $2"""
 
+# Sessions just loaded have no statistics yet: the planner would take them for a few rows and loop over millions.
+_ANALYSIS = ("statement_timeout = 0", "enable_nestloop = off", "work_mem = '256MB'")
+
 
 class PostgresStore:
     """`model.Store` on a PostgreSQL schema. Rows and position are committed together, so there are never cuts."""
@@ -257,6 +260,10 @@ class PostgresStore:
         """
         _no_versions(as_of)
         return self._reader.query(sql, parameters)
+
+    def analyse(self, sql: str) -> pa.Table:
+        """The result of one statement over whole sessions, however long it takes."""
+        return self._reader.query(sql, (), _ANALYSIS)
 
     def scan(self, table: Table, selection: Selection, as_of: datetime | int | None = None) -> Iterator[pa.RecordBatch]:
         """Rows of one table for symbols and `[start, end)` of its time column, in no particular order."""

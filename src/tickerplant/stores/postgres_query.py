@@ -80,12 +80,14 @@ class Reader:
         connect(self._info, self._where).close()
         self._is_proven = True
 
-    def query(self, sql: str, parameters: Sequence[Any]) -> pa.Table:
-        """The result of one statement; `?` are parameters when there are any."""
+    def query(self, sql: str, parameters: Sequence[Any], settings: Sequence[str] = ()) -> pa.Table:
+        """The result of one statement; `?` are parameters when there are any. `settings` hold for it alone."""
         statement = check(sql)
         if parameters:
             statement = numbered(statement)
         with _named(self._where), self.link() as link, link.cursor(binary=True) as cursor:
+            for setting in settings:
+                link.execute(raw(f"set local {setting}"))
             cursor.execute(raw(statement), list(parameters), prepare=False)
             if cursor.description is None:
                 raise UsageError(f"query: expected {_ALLOWED}, was one without rows")
