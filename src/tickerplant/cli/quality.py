@@ -13,9 +13,13 @@ from tickerplant.cli import console
 from tickerplant.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.table import Table
 
     from tickerplant.quality.outcome import Outcome
+    from tickerplant.stores import AnyStore
+    from tickerplant.transform import Report
 
 _COLOURS = {"error": "red", "warning": "yellow", "info": "dim"}
 _WORST, _SESSIONS = 10, 20
@@ -36,9 +40,7 @@ def command(
 
     Rows are flagged, never changed. Exit code 1 when a rule of severity error flagged anything.
     """
-    from tickerplant.jobs.quality import chosen_days, quality
-    from tickerplant.quality.page import page
-    from tickerplant.quality.report import gather
+    from tickerplant.jobs.quality import chosen_days
     from tickerplant.stores import open_store
 
     first, last = _bounds(session, start, end)
@@ -46,19 +48,35 @@ def command(
     try:
         with console.Ticker(quiet=as_json) as ticker:
             ticker.say("looking which sessions there are")
-            days = chosen_days(target, first, last)
-            outcome = quality(target, days, told=lambda rule, day: ticker.say(f"{rule.name} {day}"))
-            if report is not None:
-                ticker.say("drawing")
-                report.write_text(page(gather(target, outcome)), encoding="utf-8")
+            outcome = _run(target, chosen_days(target, first, last), report, ticker)
     finally:
         target.close()
     if as_json:
-        console.print_json(_json(outcome, report))
+        console.print_json(quality_json(outcome, report))
     else:
-        _show(outcome, report)
+        show_quality(outcome, report)
     if outcome.is_failed and not no_fail:
         raise typer.Exit(1)
+
+
+def checked(target: AnyStore, made: Report, report: Path | None, ticker: console.Ticker) -> Outcome | None:
+    """Check what a transform touched; None when that is nothing."""
+    from tickerplant.jobs.quality import days_after_transform
+
+    days = days_after_transform(target, made.touched)
+    return _run(target, days, report, ticker) if days else None
+
+
+def _run(target: AnyStore, days: Sequence[date], report: Path | None, ticker: console.Ticker) -> Outcome:
+    from tickerplant.jobs.quality import quality
+    from tickerplant.quality.page import page
+    from tickerplant.quality.report import gather
+
+    outcome = quality(target, days, told=lambda rule, day: ticker.say(f"{rule.name} {day}"))
+    if report is not None:
+        ticker.say("drawing")
+        report.write_text(page(gather(target, outcome)), encoding="utf-8")
+    return outcome
 
 
 def _bounds(session: str | None, start: str | None, end: str | None) -> tuple[date | None, date | None]:
@@ -78,7 +96,8 @@ def _day(option: str, text: str | None) -> date | None:
         raise UsageError(f"{option}: expected a day such as 2026-11-20, was {text!r}") from None
 
 
-def _json(outcome: Outcome, report: Path | None) -> dict[str, Any]:
+def quality_json(outcome: Outcome, report: Path | None) -> dict[str, Any]:
+    """What was found, for programs."""
     worst = outcome.grades.head(_WORST).to_dicts()
     return {
         "ok": not outcome.is_failed,
@@ -91,7 +110,8 @@ def _json(outcome: Outcome, report: Path | None) -> dict[str, Any]:
     }
 
 
-def _show(outcome: Outcome, report: Path | None) -> None:
+def show_quality(outcome: Outcome, report: Path | None) -> None:
+    """Print what was found."""
     console.out.print(_grades_sheet(outcome))
     rules = _rules_sheet(outcome)
     if rules.row_count:

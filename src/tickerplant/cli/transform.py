@@ -32,12 +32,19 @@ def command(
     ] = None,
     threads: Annotated[int, typer.Option(help="Models built at the same time.", min=1, max=64)] = 2,
     tests: Annotated[bool, typer.Option("--tests/--no-tests", help="Run the models' tests too.")] = True,
+    check: Annotated[
+        bool, typer.Option("--quality/--no-quality", help="Then check the touched sessions by the quality rules.")
+    ] = True,
+    page: Annotated[Path | None, typer.Option("--report", help="Write the quality report, one HTML file.")] = None,
+    no_fail: Annotated[bool, typer.Option("--no-fail", help="End with 0 also when a quality rule failed.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Build adjusted prices and marts from the loaded tables; again only what was touched since. One dbt run.
 
-    Models of your own in the folder TICKERPLANT_MODELS are built along. Exit code 1 when a model or test failed.
+    Models of your own in the folder TICKERPLANT_MODELS are built along. Then the quality rules look at the touched
+    sessions. Exit code 1 when a model or test failed, or a rule of severity error flagged anything.
     """
+    from tickerplant.cli.quality import checked, quality_json, show_quality
     from tickerplant.jobs.transform import run_transform
     from tickerplant.stores import open_store
 
@@ -47,13 +54,17 @@ def command(
         with console.Ticker(quiet=as_json) as ticker:
             ticker.say("reading the project")
             report = run_transform(target, request, lambda item: _tell(ticker, item))
+            outcome = checked(target, report, page, ticker) if check and not select else None
     finally:
         target.close()
     if as_json:
-        console.print_json({"ok": report.ok, "results": [asdict(r) for r in report.results]})
+        found = None if outcome is None else quality_json(outcome, page)
+        console.print_json({"ok": report.ok, "results": [asdict(r) for r in report.results], "quality": found})
     else:
         _show(report)
-    if not report.ok:
+        if outcome is not None:
+            show_quality(outcome, page)
+    if not report.ok or (outcome is not None and outcome.is_failed and not no_fail):
         raise typer.Exit(1)
 
 

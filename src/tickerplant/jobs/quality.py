@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tickerplant.stores import AnyStore
 
 _LEDGER = "plant.quality"
+_AT_FIRST = 20
 
 
 def quality(
@@ -59,6 +60,16 @@ def chosen_days(store: AnyStore, start: date | None = None, end: date | None = N
         held = f"rows from {there[0]} to {there[-1]}" if there else "no rows at all"
         raise UsageError(f"quality: expected sessions with rows in [{start or ''}, {end or ''}), was {held}")
     return found
+
+
+def days_after_transform(store: AnyStore, touched: Sequence[date] | None) -> list[date]:
+    """The days to check after a transform: those that were touched; when all were, the newest that has no grade yet and
+    up to 19 before it."""
+    there = sorted({day for days in days_with_rows(store).values() for day in days})
+    if touched is not None:
+        return [day for day in touched if day in there]
+    known = {row["session"] for row in store.query("select distinct session from quality").to_pylist()}
+    return [day for day in there[-_AT_FIRST:] if day not in known]
 
 
 def _batches(table: Table, rows: pa.Table) -> list[Batch]:

@@ -25,16 +25,17 @@ _BUCKETS = {
     "postgres": "floor(extract(epoch from {0})::double precision / {1})::bigint",
 }
 _FINITE = re.compile(r"finite\((\w+)\)")
-# Compared with infinity, DuckDB would trust statistics of files that leave out what is not a number.
+# Comparing with infinity missed a NaN in DuckDB, probably by statistics of files that leave it out.
 _FINITES = {"duckdb": "isfinite({0})", "postgres": "({0} not in ('NaN', 'Infinity', '-Infinity'))"}
 _MATCHES = {"duckdb": "regexp_matches(coalesce({0}, ''), '{1}')", "postgres": "(coalesce({0}, '') ~ '{1}')"}
 SIP_OFF_MARKET = "BCGHLNPRUVWZ4796MQ"
 """CTA and UTP sale conditions of prints that need not be near the market: average price or bunched (B, W), cash (C),
 bunched sold (G), price variation (H), sold last (L), next day (N), prior reference (P), seller (R), extended hours out
 of sequence (U), contingent (V, 7), sold out of sequence (Z), derivatively priced (4), corrected close (9), closing (6)
-and official open and close (Q, M). https://docs.alpaca.markets/docs/real-time-stock-pricing-data, read 2026-11-21."""
+and official open and close (Q, M). The letters are those of the CTS and UTP specifications, which were not at hand:
+written from memory."""
 POLYGON_OFF_MARKET = (2, 4, 5, 7, 8, 10, 13, 15, 16, 20, 21, 22, 29, 30, 31, 32, 33, 38, 47, 52, 53)
-"""The same in Polygon's numbers. https://polygon.io/docs/rest/stocks/market-operations/condition-codes."""
+"""The same in Polygon's numbers, by the recorded list of its condition codes (reference/conditions)."""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 from tickerplant.calendar import FIRST_SESSION, LAST_SESSION, sessions
@@ -27,16 +28,17 @@ class Facts:
             "plan": {name: known.as_variable() for name, known in self.plan.items()},
             "signature": self.signature,
             "snapshot": self.snapshot,
-            "tested": self._tested(),
+            "tested": "all" if self.touched is None else [day.isoformat() for day in self.touched],
         }
 
-    def _tested(self) -> list[str] | str:
-        """The sessions that tests look at: those touched since any mart was built; all when one is built in full."""
+    @property
+    def touched(self) -> tuple[date, ...] | None:
+        """The sessions touched since any mart was built, which tests look at; None is all: one is built in full."""
         days = [touched for known in self.plan.values() for touched in known.touched.values()]
         is_anew = any(not known.signature.startswith(self.signature) for known in self.plan.values())
         if not self.plan or is_anew or any(isinstance(d, str) for d in days):
-            return "all"
-        return sorted({day for found in days for day in found})
+            return None
+        return tuple(sorted({date.fromisoformat(day) for found in days for day in found}))
 
 
 def variables(request: Request) -> dict[str, Any]:

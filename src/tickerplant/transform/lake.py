@@ -24,7 +24,7 @@ def transform_lake(store: LakeStore, request: Request, on_progress: Progress) ->
         prepare(work, _target(work, request.threads), _SCHEMA, request.user)
         facts = Facts(signature(request), {} if request.full else lake.plan())
         with running(lake):
-            return Report(tuple(run(work, request, facts, built, on_progress, {})))
+            return Report(tuple(run(work, request, facts, built, on_progress, {})), facts.touched)
 
 
 def _target(work: Path, threads: int) -> dict[str, object]:

@@ -98,7 +98,7 @@ class LakeRun:
         self._show(connection, job.name)
         _remember(connection, job.name, RUNNING, written.changes)
         if job.mode != "none":
-            log.info("mart", name=job.name, mode=job.mode, rows=written.rows, version=written.version)
+            log.debug("mart", name=job.name, mode=job.mode, rows=written.rows, version=written.version)
 
 
 def _kept(state: State) -> State:

@@ -56,7 +56,7 @@ def transform_postgres(store: PostgresStore, request: Request, on_progress: Prog
         results = run(work, request, facts, built, on_progress, _environment(store, link))
         prune(link, marts)
         grant(link, marts)
-        return Report(tuple(results))
+        return Report(tuple(results), facts.touched)
 
 
 def _plan(link: Link, marts: str) -> tuple[dict[str, Known], str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -61,9 +61,10 @@ class ModelResult:
 
 @dataclass(frozen=True)
 class Report:
-    """What a run did."""
+    """What a run did. `touched`: sessions that changed since the marts were built; None is all."""
 
     results: tuple[ModelResult, ...] = ()
+    touched: tuple[date, ...] | None = ()
 
     @property
     def ok(self) -> bool:
