@@ -1,15 +1,19 @@
 """Sessions of the US equities exchanges, with pre-market and after-hours. New York time lives here and on screens only.
 
 Session dates, early closes and unscheduled closures come from `exchange_calendars` (XNYS). Pre-market opens at 04:00;
-after-hours end at 20:00, on early closes at 17:00.
+after-hours end at 20:00, on early closes at 17:00. `calendar_days.txt` holds what one version of that package computes
+and is used while that version is installed; `python -m tickerplant.calendar` prints it anew.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import cache
+from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -43,6 +47,7 @@ class Session:
 
 @cache
 def _schedule() -> dict[date, tuple[datetime, datetime]]:
+    """Opening and closing times as `exchange_calendars` computes them, which takes a second and 70 MB."""
     import warnings
 
     import exchange_calendars
@@ -59,6 +64,33 @@ def _schedule() -> dict[date, tuple[datetime, datetime]]:
     }
 
 
+def unusual_days() -> str:
+    """The text of `calendar_days.txt`: the version of `exchange_calendars`, then each weekday that is not ordinary."""
+    lines = [version("exchange_calendars")]
+    for day in (FIRST_SESSION + timedelta(days=i) for i in range((LAST_SESSION - FIRST_SESSION).days + 1)):
+        if (hours := _schedule().get(day)) != _hours(day, {}):
+            clock = "-".join(f"{t.astimezone(NEW_YORK):%H:%M}" for t in hours) if hours else "closed"
+            lines.append(f"{day} {clock}")
+    return "\n".join([*lines, ""])
+
+
+@cache
+def _unusual() -> dict[date, str] | None:
+    """What `calendar_days.txt` says; None when it is of another version of `exchange_calendars` than is installed."""
+    made_by, *lines = Path(__file__).with_name("calendar_days.txt").read_text().split("\n")
+    if made_by != version("exchange_calendars"):
+        return None
+    return {date.fromisoformat(line[:10]): line[11:] for line in lines if line}
+
+
+def _hours(day: date, unusual: dict[date, str]) -> tuple[datetime, datetime] | None:
+    clock = unusual.get(day, "closed" if day.weekday() >= 5 else "09:30-16:00")
+    if clock == "closed":
+        return None
+    opened, closed = (_at(day, time.fromisoformat(text)) for text in clock.split("-"))
+    return opened, closed
+
+
 def _at(day: date, clock: time) -> datetime:
     return datetime.combine(day, clock, NEW_YORK).astimezone(UTC)
 
@@ -67,7 +99,8 @@ def session(day: date) -> Session | None:
     """The session of a day, None when the exchange is closed. Raises ValueError outside the calendar's years."""
     if not FIRST_SESSION <= day <= LAST_SESSION:
         raise ValueError(f"calendar: expected a day in {FIRST_SESSION} to {LAST_SESSION}, was {day}")
-    hours = _schedule().get(day)
+    unusual = _unusual()
+    hours = _schedule().get(day) if unusual is None else _hours(day, unusual)
     if hours is None:
         return None
     opened, closed = hours
@@ -113,3 +146,7 @@ def session_dates(ts: pa.Array) -> pa.Array:
     import pyarrow.compute as pc
 
     return pc.local_timestamp(ts.cast(pa.timestamp("us", "America/New_York"))).cast(pa.date32())
+
+
+if __name__ == "__main__":
+    sys.stdout.write(unusual_days())

@@ -8,16 +8,19 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from types import TracebackType
-from typing import Any, Literal, NamedTuple, NewType, Protocol, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NewType, Protocol, Self, TypeAlias
 
 import msgspec
-import pyarrow as pa
 
 from tickerplant.credentials import Credentials as Credentials
 from tickerplant.credentials import Secret as Secret
 from tickerplant.errors import TickerplantError
-from tickerplant.rest import Rest
-from tickerplant.schema import Table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from tickerplant.rest import Rest
+    from tickerplant.schema import Table
 
 Position = NewType("Position", int)
 """A place in a partition of the log: `segment << 36 | byte offset`, always at the start of a line. Only grows."""

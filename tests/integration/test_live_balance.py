@@ -63,7 +63,7 @@ def _watched(oracle: Path, log: Path, store: Path) -> list[Status]:
         _check(looks[-1])
         return len(looks) >= _LOOKS and _read(oracle)["complete"]
 
-    wait_for(is_over, 90, "the end of the market", pause=0.05)
+    wait_for(is_over, 90, "the end of the market", pause=0.2)
     return looks
 
 

@@ -8,6 +8,7 @@ import random
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -41,9 +42,8 @@ def _url() -> str:
     return os.environ["TICKERPLANT_STORE"]
 
 
-def _count(schema: str, table: str) -> int:
-    with psycopg.connect(_url()) as link:
-        row = link.execute(f"select count(*) from {schema}.{table}".encode()).fetchone()
+def _quotes(link: psycopg.Connection[Any], schema: str) -> int:
+    row = link.execute(f"select count(*) from {schema}.quotes".encode()).fetchone()
     assert row is not None
     return int(row[0])
 
@@ -80,14 +80,15 @@ def test_recorded_ticks_come_out_equal_although_the_loader_is_killed(schema: str
     run("init")
     load = ("load", "--log", tmp_path / "log", "--batch-size", "5000")
     chance, kills = random.Random(3), 0
-    while kills < 6:
-        before = _count(schema, "quotes")
-        loader = tickerplant(*load, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        grown = before + chance.randrange(1, 10_000)
-        wait_for(lambda: _count(schema, "quotes") >= grown or loader.poll() is not None, 60, "rows")  # noqa: B023
-        loader.kill()
-        loader.wait()
-        kills += 1
+    with psycopg.connect(_url(), autocommit=True) as link:
+        while kills < 6:
+            before = _quotes(link, schema)
+            loader = tickerplant(*load, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            grown = before + chance.randrange(1, 10_000)
+            wait_for(lambda: _quotes(link, schema) >= grown or loader.poll() is not None, 60, "rows", 0.02)  # noqa: B023
+            loader.kill()
+            loader.wait()
+            kills += 1
     run(*load)
     again = json.loads(run("load", "--log", tmp_path / "log", "--json"))
     run("load", "--log", tmp_path / "log", "--store", tmp_path / "lake")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ from tickerplant.model import Counters, Kind, Position
 from tickerplant.stores import AnyStore, StoreOptions, open_store
 from tickerplant.stores.postgres import PostgresStore
 from tickerplant.stores.postgres_link import Link, connect, named
+from tickerplant.stores.postgres_query import _POOL_WAIT_S
 from tickerplant.tables import QUOTES, VENDOR_TABLES
 from tickerplant.vendors import vendor
 
@@ -236,7 +238,7 @@ def _refusing(schema: str, state: str) -> Iterator[None]:
 def test_a_full_disk_is_waited_for(tmp_path: Path) -> None:
     _write_log(tmp_path / "log", 10)
     with _schema() as options, capture_logs() as said:
-        with _refusing(options.schema, "53400"):
+        with _refusing(options.schema, "53100"):
             following = Following(tmp_path / "log", server().url, options)
             wait_for(lambda: any(e["event"] == "store away" for e in said), 30, "a full disk")
         wait_for(lambda: _count(options) == 200, 30, "all rows")
@@ -350,6 +352,18 @@ def test_a_server_that_is_not_there_at_the_start_is_waited_for(own: OwnServer, t
         following.end()
     assert following.error is None
     _assert_equal(tmp_path / "log", options, own.url)
+
+
+def test_a_reader_that_loses_its_server_soon_says_why_and_reads_on_afterwards(own: OwnServer) -> None:
+    with closing(PostgresStore(own.url, StoreOptions())) as store:
+        assert store.query("select 1 as n").to_pylist() == [{"n": 1}]
+        own.kill()
+        began = time.monotonic()
+        with pytest.raises(Retryable, match=r"expected a server that answers, was .* failed: "):
+            store.query("select 1 as n")
+        assert time.monotonic() - began < _POOL_WAIT_S / 2
+        own.start()
+        assert store.query("select 1 as n").to_pylist() == [{"n": 1}]
 
 
 def test_silence_ends_a_connection_and_a_slow_server_that_says_something_does_not() -> None:

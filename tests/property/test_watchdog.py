@@ -14,7 +14,7 @@ from tickerplant.net.watchdog import Watchdog
 
 LONG = bool(os.environ.get("TICKERPLANT_LONG"))
 ORDINARY, HALF, HOLIDAY, SUNDAY = date(2026, 11, 20), date(2026, 11, 27), date(2026, 11, 26), date(2026, 11, 22)
-few = settings(max_examples=60 if LONG else 5, deadline=None, suppress_health_check=list(HealthCheck))
+few = settings(max_examples=60 if LONG else 3, deadline=None, suppress_health_check=list(HealthCheck))
 
 tempers = st.builds(
     Temper,

@@ -43,13 +43,14 @@ def run(*args: str | Path, timeout: float = 100, check: bool = True) -> str:
 T = TypeVar("T")
 
 
-def wait_for(condition: Callable[[], T], timeout: float = 30, what: str = "condition", pause: float = 0.02) -> T:
-    """Poll until `condition` is truthy and return it."""
-    deadline = time.monotonic() + timeout
+def wait_for(condition: Callable[[], T], timeout: float = 30, what: str = "condition", pause: float | None = None) -> T:
+    """Poll until `condition` is truthy and return it; without a `pause` first often, then every tenth of a second."""
+    deadline, wait = time.monotonic() + timeout, pause or 0.01
     while not (found := condition()):
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what}: expected within {timeout} s")
-        time.sleep(pause)
+        time.sleep(wait)
+        wait = pause or min(0.1, wait * 1.2)
     return found
 
 

@@ -1,4 +1,8 @@
-"""An embedded PostgreSQL for tests, one a test process, with a schema of its own for each test."""
+"""An embedded PostgreSQL for tests, one a test process, with a schema of its own for each test.
+
+Making a schema takes longer than most tests. One that a test has left is emptied, and given to the next test when
+nothing but its rows and partitions had changed.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,9 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import replace
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import date
 from functools import cache
 from itertools import count
 from pathlib import Path
@@ -18,6 +23,7 @@ import psutil
 import psycopg
 from psycopg.rows import TupleRow
 
+from tickerplant.jobs.maintain import today
 from tickerplant.stores import StoreOptions
 from tickerplant.stores.postgres import PostgresStore
 from tickerplant.stores.postgres_embedded import EmbeddedServer, wait_stopped
@@ -37,6 +43,9 @@ def server() -> EmbeddedServer:
     """This process's server; it is stopped and deleted when the process ends."""
     folder = short_folder()
     started = EmbeddedServer(folder)
+    with psycopg.connect(started.url, autocommit=True) as link:
+        link.execute("alter system set fsync = off")  # no test pulls the plug on this one
+        link.execute("select pg_reload_conf()")
 
     def remove() -> None:
         started.close()
@@ -52,22 +61,78 @@ def timescale_url() -> str | None:
     return os.environ.get("TICKERPLANT_TEST_TIMESCALE_URL") or None
 
 
+@dataclass(frozen=True)
+class _Made:
+    """A schema that `init` made, and what its catalog held then."""
+
+    name: str
+    day: date
+    catalog: frozenset[tuple[object, ...]]
+
+
+_left: list[_Made] = []
+"""Schemas of this process's server that no test uses now, empty."""
+
+_CATALOG = """
+select 'relation', relname::text, relkind::text, relacl::text, relowner::text, relnatts::int, relispartition
+from pg_class where relnamespace = %(schema)s::regnamespace
+union all select 'check', conname::text, conrelid::text, pg_get_constraintdef(oid), '', 0, convalidated
+from pg_constraint where connamespace = %(schema)s::regnamespace and contype <> 'n'
+union all select 'function', proname::text, md5(prosrc), proacl::text, proowner::text, pronargs, prosecdef
+from pg_proc where pronamespace = %(schema)s::regnamespace
+union all select 'schema', nspname::text, '', nspacl::text, nspowner::text, 0, false
+from pg_namespace where oid = %(schema)s::regnamespace"""
+_WITH_ROWS = """select quote_ident(relname) from pg_class
+where relnamespace = %s::regnamespace and relkind = 'r' and relname <> '_migrations' and pg_relation_size(oid) > 0"""
+
+
 @contextmanager
 def fresh_schema(options: StoreOptions = StoreOptions(), url: str | None = None) -> Iterator[StoreOptions]:  # noqa: B008
-    """A schema with our tables that is dropped afterwards, on the embedded server or the one at `url`."""
-    chosen = replace(options, schema=f"test_{os.getpid()}_{next(_numbers)}")
-    where = url or server().url
-    store = PostgresStore(where, chosen)
-    store.init()
-    store.close()
+    """A schema with our tables, empty, on the embedded server or the one at `url`."""
+    if url is None:
+        _left[:] = [made for made in _left if made.day == today()]  # the partitions ahead are those of the day
+        made = _left.pop() if _left else _make(server().url, options)
+    else:
+        made = _make(url, options)
     try:
-        with psycopg.connect(where, autocommit=True) as link:
-            quiet(link, chosen.schema)
-        yield chosen
+        yield replace(options, schema=made.name)
     finally:
-        with psycopg.connect(where, autocommit=True) as link:
+        with psycopg.connect(url or server().url, autocommit=True) as link:
             link.execute("set client_min_messages to warning")
-            drop(link, chosen.schema)
+            if url is None and _is_emptied(link, made):
+                _left.append(made)
+            else:
+                drop(link, made.name)
+
+
+def _make(where: str, options: StoreOptions) -> _Made:
+    name, day = f"test_{os.getpid()}_{next(_numbers)}", today()
+    with closing(PostgresStore(where, replace(options, schema=name))) as store:
+        store.init()
+    with psycopg.connect(where, autocommit=True) as link:
+        quiet(link, name)
+        return _Made(name, day, _catalog(link, name))
+
+
+def _catalog(link: psycopg.Connection[TupleRow], schema: str) -> frozenset[tuple[object, ...]]:
+    steps = link.execute(f"select 'step', number from {schema}._migrations".encode()).fetchall()
+    return frozenset(link.execute(_CATALOG, {"schema": schema}).fetchall() + steps)
+
+
+def _is_emptied(link: psycopg.Connection[TupleRow], made: _Made) -> bool:
+    """Take out rows and the partitions that were added; False when anything else has changed."""
+    link.execute("select set_config('search_path', %s, false), set_config('lock_timeout', '5s', false)", [made.name])
+    try:
+        known = {str(entry[1]) for entry in made.catalog if entry[0] == "relation"}
+        added = [str(e[1]) for e in _catalog(link, made.name) if e[0] == "relation" and e[2] == "r" and e[6]]
+        for name in sorted(set(added) - known):
+            link.execute(f"drop table {name}".encode())
+        written = [name for (name,) in link.execute(_WITH_ROWS, [made.name]).fetchall()]
+        if written:
+            link.execute(f"truncate {', '.join(written)}".encode())
+        return _catalog(link, made.name) == made.catalog
+    except psycopg.Error:
+        return False
 
 
 def quiet(link: psycopg.Connection[TupleRow], schema: str) -> None:

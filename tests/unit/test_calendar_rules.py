@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date, timedelta
+from pathlib import Path
 
-from tickerplant.calendar import NEW_YORK, session
+from tickerplant import calendar
+from tickerplant.calendar import NEW_YORK, session, unusual_days
 
 UNPLANNED = {date(2012, 10, 29), date(2012, 10, 30), date(2018, 12, 5), date(2025, 1, 9)}
 """Hurricane Sandy, the mourning of G. H. W. Bush and of J. Carter."""
@@ -62,6 +64,13 @@ def test_every_day_of_nineteen_years_is_a_session_exactly_when_the_exchange_says
         checked += is_open
         day += timedelta(days=1)
     assert checked == 4777
+
+
+def test_the_table_of_unusual_days_is_what_the_installed_package_computes() -> None:
+    table = Path(calendar.__file__).with_name("calendar_days.txt").read_text()
+    assert table == unusual_days(), "do run: python -m tickerplant.calendar > src/tickerplant/calendar_days.txt"
+    assert "2001-09-11 closed\n" in table
+    assert "2026-11-27 09:30-13:00\n" in table
 
 
 def test_every_half_day_ends_at_one_and_after_hours_at_five() -> None:

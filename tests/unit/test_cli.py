@@ -13,7 +13,7 @@ from tests.support.plant import tickerplant_command
 from tickerplant.cli import exit_code
 from tickerplant.errors import BadData, Busy, Fatal, Retryable, SlowRetry, TickerplantError, UsageError
 from tickerplant.jobs.check import Check, check
-from tickerplant.jobs.supervise import Follower
+from tickerplant.jobs.supervise import Follower, next_wait
 from tickerplant.model import Secret
 from tickerplant.settings import read_settings
 
@@ -104,6 +104,13 @@ def test_a_follower_that_ends_early_is_started_again_and_its_last_words_are_kept
 
     assert follower.restarts >= 1
     assert follower.returncode is not None
+
+
+def test_a_follower_waits_longer_while_it_keeps_ending_and_begins_anew_after_a_healthy_run() -> None:
+    waits = [0.0]
+    for ran_s in (0.0, 1.0, 1.0, 59.0, 1.0, 1.0, 1.0, 1.0, 60.0, 1.0, 7200.0):
+        waits.append(next_wait(waits[-1], ran_s))
+    assert waits[1:] == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 0.5, 1.0, 0.5]
 
 
 def test_the_demo_never_clears_a_folder_that_is_not_its_own(tmp_path: Path) -> None:

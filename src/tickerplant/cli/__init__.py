@@ -41,6 +41,9 @@ COMMANDS = (
     "bench",
 )
 
+_WITHOUT_ROWS = frozenset(("demo", "capture", "calendar", "run", "log"))
+"""Commands that start without pyarrow."""
+
 
 def load_command(name: str) -> Any:
     """The typer command of one name, its module imported now."""
@@ -68,8 +71,12 @@ app = typer.Typer(
 
 
 @app.callback()
-def _root() -> None:
+def _root(context: typer.Context) -> None:
     """US-equities market data from the vendor to the query: nothing lost, nothing doubled, every hole named."""
+    if context.invoked_subcommand not in _WITHOUT_ROWS and "--help" not in sys.argv:
+        from tickerplant.cli.arrow import defer_pandas
+
+        defer_pandas()
 
 
 def exit_code(error: TickerplantError) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.live import Live
@@ -18,10 +18,11 @@ from rich.table import Table
 
 from tickerplant.cli import console
 from tickerplant.errors import Fatal, UsageError
-from tickerplant.fingerprint import Tally
 from tickerplant.model import Counters, Store
 from tickerplant.simulator.process import Running, running
-from tickerplant.tables import VENDOR_TABLES
+
+if TYPE_CHECKING:
+    from tickerplant.fingerprint import Tally
 
 _MARK = ".tickerplant-demo"
 _MINUTES = 390
@@ -152,6 +153,8 @@ def _watch(plant: _Plant, store: Store, limit: float) -> None:
 
 def _account(oracle: dict[str, Any], tally: Tally, ledger: Counters) -> bool:
     """Print sent against stored for each table, and whether every checksum agrees."""
+    from tickerplant.fingerprint import Tally
+
     sent = Tally.from_json(oracle["tables"])
     sheet = console.sheet("Sent = stored, by table", "table", "sent", "stored", "symbols with equal checksums")
     for table in sorted(sent.tables):
@@ -242,7 +245,9 @@ def command(
     seed: Annotated[int, typer.Option(help="The market's seed.")] = 7,
 ) -> None:
     """Play a trading day through simulator, capture, log, load and query, break it twice, account for everything."""
+    from tickerplant.fingerprint import Tally
     from tickerplant.stores import open_store
+    from tickerplant.tables import VENDOR_TABLES
 
     _fresh(folder)
     console.err.print(

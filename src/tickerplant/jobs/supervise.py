@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from threading import Event, Thread
 from types import TracebackType
@@ -15,15 +16,26 @@ import structlog
 log_lines = structlog.get_logger()
 
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 30.0
+_HEALTHY_S = 60.0
 _DRAIN_S = 600.0
+
+
+def next_wait(before: float, ran_s: float) -> float:
+    """Seconds to wait before the next start, when the last one waited `before` (0: the first) and ran for `ran_s`.
+
+    Doubles up to 30 s, and begins anew after a run of a minute.
+    """
+    if not before or ran_s >= _HEALTHY_S:
+        return _FIRST_WAIT_S
+    return min(_LONGEST_WAIT_S, before * 2)
 
 
 class Follower:
     """`tickerplant <arguments>` as a supervised process, within `with`. Secrets go into `environment`, not arguments.
 
-    An early end of the process costs nothing but delay (the log keeps everything), so it is started again with a
-    growing wait. On leaving, it gets SIGTERM and up to ten minutes to finish what the log holds. `output` is then what
-    it last printed on stdout, `restarts` how often it was started again.
+    An early end of the process costs nothing but delay (the log keeps everything), so it is started again, with a
+    wait that grows while it keeps ending soon. On leaving, it gets SIGTERM and up to ten minutes to finish what the log
+    holds. `output` is then what it last printed on stdout, `restarts` how often it was started again.
     """
 
     def __init__(
@@ -60,16 +72,16 @@ class Follower:
         )
 
     def _supervise(self) -> None:
-        wait = _FIRST_WAIT_S
+        wait, began = 0.0, time.monotonic()
         assert self._process is not None
         while not self._ending.wait(0.2):
             if (code := self._process.poll()) is None:
                 continue
             self.output, _ = self._process.communicate()
+            wait = next_wait(wait, time.monotonic() - began)
             log_lines.warning(f"{self._what} ended early, starting it again", exit_code=code, wait_s=wait)
             self._ending.wait(wait)
-            wait = min(_LONGEST_WAIT_S, wait * 2)
-            self._process = self._start()
+            self._process, began = self._start(), time.monotonic()
             self.restarts += 1
         self._end()
 

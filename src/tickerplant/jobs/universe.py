@@ -8,7 +8,6 @@ from datetime import date
 from pathlib import Path
 
 from tickerplant.errors import UsageError
-from tickerplant.jobs.fetch_table import free_writer
 from tickerplant.jobs.load import VendorOf, load
 from tickerplant.model import Kind, Log, Store
 from tickerplant.rest import Asked, Call, encode_asked
@@ -40,6 +39,8 @@ def listed(store: Store, vendor: str) -> list[str]:
 
 def import_file(log: Log, store: Store, vendor_of: VendorOf, name: str, file: Path, on: date | None) -> dict[str, int]:
     """Land a file of symbols and load it; returns rows, lists and lines set aside. Raises UsageError without a file."""
+    from tickerplant.jobs.fetch_table import free_writer
+
     try:
         body = file.read_bytes()
     except OSError as error:

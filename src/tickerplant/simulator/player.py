@@ -116,6 +116,7 @@ class Player:
                 continue
             clients = self.audience.live()
             if not clients and self.speed == 0:
+                self._readmit()
                 await self.audience.wait_live()
                 continue
             await self._undivided(self._chunk(part, np.arange(at, end), clients))
@@ -202,11 +203,14 @@ class Player:
         return self._wanted
 
     async def _faults(self) -> None:
-        now = self._now
-        if self.audience.refusal and not self.trouble.is_on("refuse", now):
-            self.audience.refusal = None
-        for fault in self.schedule.due(now, self.position):
+        self._readmit()
+        for fault in self.schedule.due(self._now, self.position):
             await self._apply(fault)
+
+    def _readmit(self) -> None:
+        """Let clients in again once the fault is over that turned them away."""
+        if self.audience.refusal and not self.trouble.is_on("refuse", self._now):
+            self.audience.refusal = None
 
     async def _apply(self, fault: Fault) -> None:
         start_ns = time.time_ns()

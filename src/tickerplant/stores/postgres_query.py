@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
@@ -26,7 +26,7 @@ _TOKENS = re.compile(
 _LEADING = re.compile(r"(?:\s|--[^\n]*\n|/\*.*?\*/|\()*(?P<word>[a-z]*)", re.DOTALL | re.IGNORECASE)
 _READING = ("select", "with", "values", "table", "show", "explain")
 _ALLOWED = f"one statement that reads ({', '.join(_READING)})"
-_POOL_WAIT_S = 10.0
+_POOL_WAIT_S, _PATIENCE_S = 10.0, 1.0
 
 
 class Reader:
@@ -67,9 +67,18 @@ class Reader:
         if not self._is_proven:
             self._prove()
         self._pool.open()
+        with ExitStack() as held:
+            link = self._taken(held)
+            held.enter_context(link.transaction())
+            yield link
+
+    def _taken(self, held: ExitStack) -> Link:
         try:
-            with self._pool.connection() as link, link.transaction():
-                yield link
+            return held.enter_context(self._pool.connection(_PATIENCE_S))
+        except PoolTimeout:
+            self._prove()  # tells what is wrong with the server; else all connections are taken
+        try:
+            return held.enter_context(self._pool.connection())
         except PoolTimeout:
             self._prove()
             raise Retryable(f"{self._where}: expected a server that answers, was none for {_POOL_WAIT_S:g} s") from None
