@@ -88,7 +88,7 @@ def test_quirk_17_killed_anywhere_no_landed_answer_is_asked_for_again(tmp_path: 
 def _wait_for_answers(found: Plant, count: int, process: Any) -> None:
     from tests.support.plant import wait_for
 
-    wait_for(lambda: len(found.landed()) >= count or process.poll() is not None, 60, "answers in the log")
+    wait_for(lambda: len(found.landed()) >= count or process.poll() is not None, 60, "answers in the log", 0.02)
 
 
 def test_faults_of_the_vendor_cost_repeats_and_nothing_else(tmp_path: Path) -> None:

@@ -70,7 +70,8 @@ def test_init_plans_runs_once_and_is_safe_from_two_processes(schema: str) -> Non
         process.communicate(timeout=60)
 
     assert [p.returncode for p in both] == [0, 0]
-    assert _count(schema, "quotes") == 0
+    with psycopg.connect(_url()) as link:
+        assert _quotes(link, schema) == 0
     run("init")
 
 

@@ -44,13 +44,13 @@ T = TypeVar("T")
 
 
 def wait_for(condition: Callable[[], T], timeout: float = 30, what: str = "condition", pause: float | None = None) -> T:
-    """Poll until `condition` is truthy and return it; without a `pause` first often, then every tenth of a second."""
+    """Poll until `condition` is truthy and return it; without a `pause` first often, then every 50 ms."""
     deadline, wait = time.monotonic() + timeout, pause or 0.01
     while not (found := condition()):
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what}: expected within {timeout} s")
         time.sleep(wait)
-        wait = pause or min(0.1, wait * 1.2)
+        wait = pause or min(0.05, wait * 1.2)
     return found
 
 
