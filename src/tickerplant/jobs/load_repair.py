@@ -21,7 +21,6 @@ from tickerplant.errors import BadData, excerpt
 from tickerplant.jobs.gaps import Gap, gaps_batch
 from tickerplant.jobs.load_decode import decode_entries, feed_of, quarantine_batch
 from tickerplant.jobs.load_partition import LoadOptions, PartitionState
-from tickerplant.jobs.missing_rows import COMPARED, missing_rows
 from tickerplant.jobs.patience import Patience
 from tickerplant.model import (
     Batch,
@@ -204,6 +203,8 @@ class RepairLoader:
 
     def _lacking(self, batches: Sequence[Batch]) -> list[Batch]:
         """The rows that the store lacks, tables that are not compared as they are."""
+        from tickerplant.jobs.missing_rows import COMPARED
+
         grouped: dict[str, list[pa.RecordBatch]] = defaultdict(list)
         for batch in batches:
             grouped[batch.table.name].append(batch.rows)
@@ -215,6 +216,8 @@ class RepairLoader:
         return found
 
     def _compared(self, name: str, rows: pa.Table) -> pa.Table:
+        from tickerplant.jobs.missing_rows import missing_rows
+
         table = TABLES[name]
         symbols = tuple(pc.unique(rows.column("symbol")).to_pylist())
         span = pc.min_max(rows.column("ts")).as_py()
