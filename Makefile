@@ -39,7 +39,8 @@ bench: setup
 	$(BIN)/python -m benchmarks
 
 campaign: setup
-	$(BIN)/python -m tests.campaigns --kills 100 --seed 1 --real-ticks --postgres-kills 50 --postgres-outage
+	$(BIN)/python -m tests.campaigns --kills 100 --seed 1 --real-ticks --postgres-kills 50 --postgres-outage \
+		--quota-month --five-years
 
 lock:
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header \

@@ -19,10 +19,12 @@ ORDER = (
     "wire",
     "simulator",
     "query",
+    "quality",
     "session",
     "bytes",
     "latency",
     "fetch",
+    "transform",
     "memory",
 )
 

@@ -1,6 +1,7 @@
 """Write the generated pages of `docs/`, or with `--check` fail when one is out of date.
 
-tables.md comes from `tables.py`, settings.md from `settings.py`, commands.md from the command line itself.
+tables.md comes from `tables.py`, settings.md from `settings.py`, commands.md from the command line itself,
+marts.md from the yml files of the dbt project.
 """
 
 from __future__ import annotations
@@ -63,7 +64,25 @@ def commands_page() -> str:
     return "\n".join([_NOTE + intro, *(_section(name, load_command(name)) for name in COMMANDS)])
 
 
-PAGES = {"tables.md": tables_page, "settings.md": settings_page, "commands.md": commands_page}
+def marts_page() -> str:
+    """Every model of the dbt project with its grain and columns, marts first."""
+    from tickerplant.transform import catalog
+
+    intro = (
+        "# Marts\n\nWhat `tickerplant transform` builds (see [transform.md](transform.md)), queried by name. Those "
+        "that begin with `stg_` are the tables of [tables.md](tables.md) with repeats, corrections and vendors "
+        "resolved. How values are defined where there are several ways: [conventions](marts-conventions.md).\n"
+    )
+    found = sorted(catalog.models(), key=lambda model: model.folder == "staging")
+    return "\n".join([_NOTE + intro, *map(catalog.markdown, found)])
+
+
+PAGES = {
+    "tables.md": tables_page,
+    "settings.md": settings_page,
+    "commands.md": commands_page,
+    "marts.md": marts_page,
+}
 
 
 def stale() -> list[str]:

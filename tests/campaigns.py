@@ -1,4 +1,5 @@
-"""Long campaigns: `python -m tests.campaigns --kills 100 --seed 1 --real-ticks --postgres-kills 50 --postgres-outage`.
+"""Long campaigns: `python -m tests.campaigns --kills 100 --seed 1 --real-ticks --postgres-kills 50 --postgres-outage
+--transform 20`.
 
 The kill campaign plays a market at a capture and a following loader, kills one or both with SIGKILL at random moments,
 starts them again, and at the end holds the log against the lake: every record of the log is in the lake once, and each
@@ -9,6 +10,12 @@ against the source, before and after `maintain`.
 
 The PostgreSQL campaigns (tests/support/postgres_kills.py and postgres_outage.py) kill a loader and its server, and let
 the server be away for half an hour of a market.
+
+The repair campaign drops the line of a live market at random and holds what `run` healed against everything the market
+said.
+
+The transform campaign (tests/support/transform_random.py) brings random late, corrected and repeated rows into both
+stores, and holds marts built step by step against marts built anew.
 """
 
 from __future__ import annotations
@@ -21,7 +28,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from pathlib import Path
 
@@ -230,6 +237,54 @@ def _postgres(args: argparse.Namespace, folder: Path) -> bool:
     return well
 
 
+def _repair(disconnects: int, seed: int, store: str, folder: Path) -> bool:
+    from tests.support.healing import heal
+
+    folder.mkdir()
+    chance, every_s, speed = random.Random(seed), 12.0, 6.0
+    faults = [
+        f"disconnect@{(i + 1 + chance.uniform(-0.4, 0.4)) * every_s:.2f}s:{chance.uniform(0.1, 3.0):.2f}s"
+        for i in range(disconnects)
+    ]
+    minutes = int((disconnects + 2) * every_s * speed / 60) + 1
+    healed = heal(
+        folder, symbols=200, minutes=minutes, speed=speed, rate=400, faults=faults, settling_s=5.0, seed=seed,
+        store=store_url(store, folder),
+    )  # fmt: skip
+    _print(healed)
+    return not healed.lost + healed.doubled + healed.open and healed.holes >= disconnects and healed.slowest_s < 120
+
+
+def _quota_month(seed: int, folder: Path) -> bool:
+    from tests.support.quota_month import CAMPAIGN, quota_month
+
+    well = True
+    for number, month in enumerate(CAMPAIGN):
+        report = quota_month(replace(month, seed=seed), folder / f"quota-{number}")
+        _print(report)
+        well &= report.is_well
+    return well
+
+
+def _five_years(folder: Path) -> bool:
+    from tests.support.five_years import five_years
+
+    folder.mkdir()
+    reports = five_years(folder, postgres=store_url("postgres", folder))
+    for report in reports:
+        _print(report)
+    return all(report.is_well for report in reports)
+
+
+def _transforms(args: argparse.Namespace, folder: Path) -> bool:
+    check = import_module("tests.support.transform_random").check
+    for kind in ("lake", "postgres") if args.transform else ():
+        for seed in range(args.seed, args.seed + args.transform):
+            check(kind, folder / f"{kind}-{seed}", seed, 10)
+            print(f"transform: {kind}, seed {seed}: 10 steps, incremental equals full")
+    return True
+
+
 def main() -> None:
     """Run the campaigns asked for and print their reports; exit 1 when one is not well."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -238,7 +293,11 @@ def main() -> None:
     parser.add_argument("--postgres-kills", type=int, default=0, help="random SIGKILLs of loader and server, each")
     parser.add_argument("--postgres-outage", action="store_true", help="a server away for half an hour of a market")
     parser.add_argument("--real-ticks", action="store_true", help="all recorded ticks of three days through the wire")
-    parser.add_argument("--store", choices=("lake", "postgres"), default="lake", help="where the recorded ticks go")
+    parser.add_argument("--quota-month", action="store_true", help="a month of one allowance and three processes")
+    parser.add_argument("--five-years", action="store_true", help="recorded daily bars of 505 symbols by each vendor")
+    parser.add_argument("--repair", type=int, default=0, help="random disconnects that `run` heals by itself")
+    parser.add_argument("--store", choices=("lake", "postgres"), default="lake", help="where ticks and repairs go")
+    parser.add_argument("--transform", type=int, default=0, help="random histories of rows, on each store")
     args = parser.parse_args()
     well = True
     with tempfile.TemporaryDirectory() as name:
@@ -251,6 +310,10 @@ def main() -> None:
             _print(played)
             well &= played.is_equal and played.days_equal and played.is_equal_after_maintain
         well &= _postgres(args, Path(name))
+        well &= not args.repair or _repair(args.repair, args.seed, args.store, Path(name) / "repair")
+        well &= not args.five_years or _five_years(Path(name) / "five-years")
+        well &= not args.quota_month or _quota_month(args.seed, Path(name))
+        well &= _transforms(args, Path(name))
     sys.exit(0 if well else 1)
 
 

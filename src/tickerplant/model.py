@@ -113,6 +113,14 @@ class Counters:
             self.control + other.control,
         )
 
+    def __sub__(self, other: Counters) -> Counters:
+        return Counters(
+            self.received - other.received,
+            self.stored - other.stored,
+            self.quarantined - other.quarantined,
+            self.control - other.control,
+        )
+
 
 @dataclass(frozen=True)
 class Decoded:

@@ -16,7 +16,7 @@ from tickerplant.model import Batch, Selection
 from tickerplant.query_sql import ASOF, BARS, LAST_QUOTES, LAST_QUOTES_NEAR, window
 from tickerplant.query_where import Moment, Symbols, chosen, condition, known, not_both, spans_back, state_of
 from tickerplant.query_where import moment as moment
-from tickerplant.schema import quoted
+from tickerplant.schema import Column, Table, quoted
 from tickerplant.stores.corrections import STATE_COLUMNS
 from tickerplant.tables import TABLES
 
@@ -72,17 +72,29 @@ class Plant:
     def table(
         self, name: str, symbols: Symbols = None, start: Moment | None = None, end: Moment | None = None
     ) -> Result:
-        """Rows of one table for symbols and `[start, end)` of its time, in order of symbol, time and arrival.
+        """Rows of one table or mart for symbols and `[start, end)` of its time, in order of symbol, time and arrival.
 
         A bound is an aware datetime, ISO text with an offset, or a day: midnight in New York. Raises UsageError for a
         table, symbol or bound that cannot be.
         """
-        table = known(name)
+        table = self._described(name)
         where, parameters = condition(table, symbols, start, end)
-        order = ", ".join(quoted(c) for c in _SORT if c in table.schema.names)
+        order = ", ".join(quoted(c) for c in _SORT if c in table.schema.names) or "1"
         columns = ", ".join(map(quoted, table.schema.names))
         sql = f"select {columns} from {quoted(name)} where {where} order by {order}"
         return Result(join_nanoseconds(self._store.query(sql, parameters, self._as_of)))
+
+    def _described(self, name: str) -> Table:
+        """A table by its definition, a mart by its columns."""
+        if name in TABLES or name not in self.marts():
+            return known(name)
+        schema = self._store.query(f"select * from {quoted(name)} limit 0").schema
+        columns = tuple(Column(field.name, field.type, "") for field in schema)
+        return Table(name, "", columns, time="ts" if "ts" in schema.names else None)
+
+    def marts(self) -> list[str]:
+        """Names of the marts and views that `transform` has built (docs/marts.md)."""
+        return self._store.mart_names()
 
     def quotes(self, symbols: Symbols = None, start: Moment | None = None, end: Moment | None = None) -> Result:
         """`table("quotes", ...)`."""
@@ -235,7 +247,9 @@ def open_plant(url: str | None = None, as_of: AsOf = None) -> Plant:
     from tickerplant.stores import StoreOptions, open_store
 
     settings = read_settings()
-    options = StoreOptions(schema=settings.schema, statement_timeout_s=settings.statement_timeout_s)
+    options = StoreOptions(
+        schema=settings.schema, statement_timeout_s=settings.statement_timeout_s, marts=settings.marts
+    )
     return Plant(open_store(url or settings.store, read_only=True, options=options), as_of)
 
 

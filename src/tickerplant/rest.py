@@ -8,8 +8,8 @@ vendor judge the `Answer` (`Rest.judge`), lands the body in the log under `Asked
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import date, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -45,6 +45,18 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     page: int = 0
 
 
+class Piece(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Which part of a file in object storage a record holds: whole lines `[start, end)` of its unpacked text, in bytes,
+    after a first line that all parts have. `size` is that of the file as it is stored, `etag` its version.
+    """
+
+    etag: str
+    size: int
+    start: int
+    end: int
+    is_last: bool = False
+
+
 class Asked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a landed answer is the answer to; it stands in `Record.request` as JSON and holds no secret.
 
@@ -55,6 +67,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     chain: str
     status: int = 200
     outcome: str = "rows"
+    piece: Piece | None = None
 
 
 class Outcome(StrEnum):
@@ -66,6 +79,8 @@ class Outcome(StrEnum):
     """The vendor has nothing under that name or day: land it, do not ask again soon."""
     NOT_ENTITLED = "not_entitled"
     """The plan does not include it: land it once, a state and no retry."""
+    NOT_ASKED = "not_asked"
+    """The plan refused the endpoint a short while ago, so the call was not sent: landed as a state, in our words."""
     BAD_REQUEST = "bad_request"
     """Refused; with several symbols one of them may be at fault: divide and ask again."""
     WAIT = "wait"
@@ -156,6 +171,7 @@ class HttpRequest:
     at: datetime
     base: str
     """Scheme and host the client used, for links to the next page."""
+    method: str = "GET"
 
     def param(self, name: str, default: str | None = None) -> str | None:
         """The first value of a parameter."""
@@ -200,6 +216,31 @@ class RestServer:
 
 
 @dataclass(frozen=True)
+class Get:
+    """A GET of object storage before it is signed: header names in lower case, `host` with its port, `at` UTC."""
+
+    host: str
+    path: str
+    params: tuple[tuple[str, str], ...]
+    headers: Mapping[str, str]
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Files:
+    """Whole market days as files in object storage, with keys of their own. `host` names theirs in `Rest.hosts`.
+
+    `published` is when the file of a day is there. `minutes` is what a file takes by endpoint, by estimate.
+    """
+
+    endpoints: tuple[Endpoint, ...]
+    sign: Callable[[Get, Credentials], Sign]
+    published: Callable[[date], datetime]
+    minutes: Mapping[str, float]
+    host: str = "files"
+
+
+@dataclass(frozen=True)
 class Rest:
     """A vendor's REST side as data: functions without I/O.
 
@@ -217,6 +258,19 @@ class Rest:
     server: Callable[[], RestServer]
     to_vendor: Callable[[str], str] = str
     """Our symbol in the vendor's spelling."""
+    is_plan_by_endpoint: bool = False
+    """Whether a plan has an endpoint wholly or not at all, so that one refusal speaks for every symbol and span."""
+    history_feeds: Mapping[str, str] = field(default_factory=dict)
+    """Live feed -> the feed under which its history is asked for; others have none."""
+    files: Files | None = None
+
+
+def next_piece(asked: Asked) -> Call | None:
+    """The call for the part after this one of a file, None after the last; it names version and byte."""
+    piece, call = asked.piece, asked.call
+    if piece is None or piece.is_last:
+        return None
+    return msgspec.structs.replace(call, page=call.page + 1, params=(("etag", piece.etag), ("from", str(piece.end))))
 
 
 def encode_asked(asked: Asked) -> str:

@@ -6,6 +6,7 @@ Every setting is listed in `SETTINGS`; `docs/settings.md` is generated from it.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +73,29 @@ def _level(text: str) -> str:
     if text.lower() not in ("debug", "info", "warning", "error"):
         raise ValueError("expected debug, info, warning or error")
     return text.lower()
+
+
+def _outcome(text: str) -> str:
+    if text not in ("fail", "warn"):
+        raise ValueError("expected fail or warn")
+    return text
+
+
+def _identifier(text: str) -> str:
+    if not re.fullmatch("[a-z][a-z0-9_]{0,30}", text):
+        raise ValueError("expected a name of small letters, digits and _")
+    return text
+
+
+def _intervals(text: str) -> tuple[str, ...]:
+    found, units = names(text), {"s": 1, "m": 60, "h": 3600}
+    for word in found:
+        count, unit = word[:-1], units.get(word[-1:], 0)
+        if not (count.isdecimal() and unit and int(count) and 86_400 % (int(count) * unit) == 0):
+            raise ValueError("expected lengths such as 30s, 5m or 1h that divide a day, joined by commas")
+    if not found:
+        raise ValueError("expected at least one length such as 1m")
+    return found
 
 
 def _port(text: str) -> str:
@@ -191,6 +215,32 @@ SETTINGS = (
     ),
     Setting("polygon_plan", ("POLYGON_PLAN", "MASSIVE_PLAN"), "basic", "Polygon: basic, starter, developer, advanced"),
     Setting(
+        "polygon_s3_key",
+        ("POLYGON_S3_ACCESS_KEY", "MASSIVE_S3_ACCESS_KEY"),
+        "",
+        "Polygon: access key of the flat files (not the API's key)",
+    ),
+    Setting(
+        "polygon_s3_secret",
+        ("POLYGON_S3_SECRET_KEY", "MASSIVE_S3_SECRET_KEY"),
+        "",
+        "Polygon: its secret; never printed",
+        Secret,
+    ),
+    Setting(
+        "polygon_s3_url",
+        ("POLYGON_S3_URL", "MASSIVE_S3_URL"),
+        "https://files.massive.com",
+        "Polygon: host of the flat files; files.polygon.io is the same",
+    ),
+    Setting(
+        "flat_piece_bytes",
+        ("TICKERPLANT_FLAT_PIECE_BYTES",),
+        "4194304",
+        "Fetch: bytes of a flat file's text in one line of the log",
+        _count,
+    ),
+    Setting(
         "fetch_parallel", ("TICKERPLANT_FETCH_PARALLEL",), "8", "Fetch: requests of one vendor at the same time", _count
     ),
     Setting(
@@ -198,6 +248,41 @@ SETTINGS = (
         ("TICKERPLANT_FETCH_PATIENCE_SECONDS",),
         "120",
         "Fetch: longest wait for a vendor's allowance before the run ends with exit code 75, in seconds",
+        _positive,
+    ),
+    Setting(
+        "alert_webhook",
+        ("TICKERPLANT_ALERT_WEBHOOK",),
+        "",
+        "Health: URL that gets each alert as a JSON POST when it begins and when it is over; never printed",
+        Secret,
+    ),
+    Setting("alert_to", ("TICKERPLANT_ALERT_EMAIL",), "", "Health: addresses that get each alert by e-mail", names),
+    Setting(
+        "smtp_url",
+        ("TICKERPLANT_SMTP_URL",),
+        "smtp://localhost:25",
+        "Health: mail server, smtp://user:password@host:587 (STARTTLS where offered) or smtps://...; never printed",
+        Secret,
+    ),
+    Setting(
+        "alert_from",
+        ("TICKERPLANT_ALERT_FROM",),
+        "tickerplant@localhost",
+        "Health: sender of e-mails",
+    ),
+    Setting(
+        "alert_level",
+        ("TICKERPLANT_ALERT_LEVEL",),
+        "fail",
+        "Health: alert on `fail` only, or on `warn` too",
+        _outcome,
+    ),
+    Setting(
+        "repair_settling_s",
+        ("TICKERPLANT_REPAIR_SETTLING_SECONDS",),
+        "5",
+        "Repair: how long a live message may still come after the vendor's history has it, in seconds",
         _positive,
     ),
     Setting(
@@ -214,6 +299,28 @@ SETTINGS = (
         "300",
         "PostgreSQL: a query that takes longer ends with an error, in seconds; 0 is no limit",
         _seconds,
+    ),
+    Setting("models", ("TICKERPLANT_MODELS",), "", "`transform`: a folder of dbt models of your own"),
+    Setting(
+        "marts",
+        ("TICKERPLANT_MARTS",),
+        "marts",
+        "Where marts are: a folder of the lake, a schema `<schema>_<marts>` of PostgreSQL",
+        _identifier,
+    ),
+    Setting(
+        "vendors",
+        ("TICKERPLANT_VENDORS",),
+        "alpaca,polygon,alphavantage",
+        "`transform`: whose rows are taken where several vendors have some, first wins",
+        names,
+    ),
+    Setting(
+        "bar_intervals",
+        ("TICKERPLANT_BAR_INTERVALS",),
+        "1m,5m,15m,30m,1h",
+        "`transform`: lengths of the bars made from trades: seconds (30s), minutes, hours that divide a day",
+        _intervals,
     ),
     Setting("log_level", ("LOG_LEVEL",), "info", "debug, info, warning or error", _level),
 )
@@ -254,10 +361,24 @@ class Settings:
     polygon_key: Secret
     polygon_url: str
     polygon_plan: str
+    polygon_s3_key: str
+    polygon_s3_secret: Secret
+    polygon_s3_url: str
+    flat_piece_bytes: int
     fetch_parallel: int
     fetch_patience_s: float
+    alert_webhook: Secret
+    alert_to: tuple[str, ...]
+    smtp_url: Secret
+    alert_from: str
+    alert_level: str
+    repair_settling_s: float
     retention: Retention
     statement_timeout_s: float
+    models: str
+    marts: str
+    vendors: tuple[str, ...]
+    bar_intervals: tuple[str, ...]
     log_level: str
 
     @property

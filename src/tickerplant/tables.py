@@ -203,7 +203,8 @@ SNAPSHOTS = Table(
 
 INDEX_BARS = Table(
     "index_bars",
-    "Daily values of market indices, every version received; where an ETF stands in for the index, `proxy` names it.",
+    "Daily values of market indices, every version received; where an ETF stands in for the index, `proxy` names it "
+    "and `feed` is `proxy`, so that it never hides the index itself.",
     (
         Column("symbol", _TEXT, "The index: SPX, NDX, DJI, RUT, VIX, ...", nullable=False),
         _daily(),
@@ -222,7 +223,8 @@ INDEX_BARS = Table(
 TICKERS = Table(
     "tickers",
     "What a vendor says of a ticker, every version received; `tickers_latest` shows the last. A ticker that ends is "
-    "inactive with a date, never deleted; one that is used again has another `listed_on`.",
+    "inactive with a date, never deleted; one that is used again has another `listed_on`. Answers about one ticker "
+    "have the feed `details`: they stand beside the lists and hide none of their rows.",
     (
         _symbol(),
         Column("vendor_symbol", _TEXT, "The ticker in the vendor's spelling", nullable=False),
@@ -349,7 +351,12 @@ COVERAGE = Table(
         Column("page", pa.int32(), "Place of the page, from 0", nullable=False),
         Column("is_last", pa.bool_(), "Whether the request is complete with this page", nullable=False),
         Column("rows", _INT, "Rows of this symbol in this page", "rows", nullable=False),
-        Column("outcome", _TEXT, "rows, no_data, not_entitled, bad_request", nullable=False),
+        Column(
+            "outcome",
+            _TEXT,
+            "rows, no_data, not_entitled, not_asked (the plan had refused it), bad_request",
+            nullable=False,
+        ),
         Column("next_call", _TEXT, "JSON of the call for the next page; null on the last"),
         *_ENVELOPE,
     ),
@@ -415,6 +422,58 @@ QUARANTINE = Table(
     mode="merge",
 )
 
+QUALITY = Table(
+    "quality",
+    "What each run of `tickerplant quality` found. A row of rule `*` is a symbol's session, all rules together: its "
+    "grade and why. A row of symbol `*` is a rule's session, all symbols together. A row of both says that the rule "
+    "flagged rows of the symbol; without any it is not there. Runs are kept; `quality_grades` shows the last grade of "
+    "each symbol and session.",
+    (
+        Column("run", _TEXT, "Id of the run: `jobs.job`", nullable=False),
+        _daily(),
+        Column("symbol", _TEXT, "Our symbol; `*` is all of the session", nullable=False),
+        Column("rule", _TEXT, "Rule; `*` is all of them", nullable=False),
+        Column("checked_at", TIMESTAMP, "When the run began", "UTC, microseconds", nullable=False),
+        Column("severity", _TEXT, "error, warning or info: the rule's, or the worst that flagged anything"),
+        Column("checked", _INT, "Rows the rule looked at; of rule `*` the sum over the rules", "rows", nullable=False),
+        Column("flagged", _INT, "Rows it flagged; of rule `*` those of errors and warnings", "rows", nullable=False),
+        Column("worst", _REAL, "Value of the flagged row that is farthest from what was expected", "the rule's"),
+        Column("grade", _TEXT, "A (nothing wrong) to F; of one rule, what it alone gives. Null for symbol `*`"),
+        Column("why", _TEXT, "The rules behind the grade, worst first; null for an A"),
+    ),
+    key=("run", "session", "symbol", "rule"),
+    time=None,
+    mode="merge",
+)
+
+QUALITY_FLAGS = Table(
+    "quality_flags",
+    "The rows that rules flagged; the rows themselves are never changed. Join by symbol, ts, ns, received_at and seq "
+    "to quotes, trades and bars, by symbol and session to daily bars. Of a symbol and session a rule keeps 10,000 rows "
+    "(rules of severity info 1,000), the worst; `quality.flagged` counts all.",
+    (
+        Column("run", _TEXT, "Id of the run: `quality.run`", nullable=False),
+        Column("n", _INT, "Number in the run, from 0", nullable=False),
+        Column("rule", _TEXT, "Rule", nullable=False),
+        Column("severity", _TEXT, "error, warning or info", nullable=False),
+        Column("table_name", _TEXT, "Table of the row", nullable=False),
+        _symbol(),
+        _daily(),
+        Column("ts", TIMESTAMP, "Event time of the row, start of the window; null for a whole session", "UTC"),
+        Column("ns", pa.int16(), "Nanoseconds of the event time beyond `ts`", "ns"),
+        Column("vendor", _TEXT, "Who sent the row; null for a whole session"),
+        Column("feed", _TEXT, "The vendor's feed"),
+        Column("received_at", TIMESTAMP, "Receipt of the row", "UTC, microseconds"),
+        Column("seq", pa.int32(), "Place of the row in its frame"),
+        Column("value", _REAL, "What was found", "the rule's"),
+        Column("expected", _REAL, "The limit that it passed, or what should have been there", "the rule's"),
+        Column("detail", _TEXT, "The same in words"),
+    ),
+    key=("run", "n"),
+    time=None,
+    mode="merge",
+)
+
 POSITIONS = Table(
     "positions",
     "How far each partition of the log has been loaded, with counters that balance at that position: "
@@ -440,5 +499,5 @@ FETCHED_TABLES = (
 )
 VENDOR_TABLES = (*LIVE_TABLES, *FETCHED_TABLES)
 """Tables that decoders fill."""
-PLANT_TABLES = (GAPS, QUARANTINE, POSITIONS, JOBS)
+PLANT_TABLES = (GAPS, QUARANTINE, POSITIONS, JOBS, QUALITY_FLAGS, QUALITY)
 TABLES: dict[str, Table] = {t.name: t for t in (*VENDOR_TABLES, *PLANT_TABLES)}

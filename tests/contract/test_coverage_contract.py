@@ -13,7 +13,8 @@ import pytest
 from tests.support.postgres import fresh_schema, server
 from tests.support.rows import rows
 from tickerplant.calendar import Session, session, sessions
-from tickerplant.jobs.coverage import Coverage, Dataset, Reason, coverage, day_span, span, without
+from tickerplant.jobs.coverage import Coverage, Dataset, Reason, Refusals, coverage, day_span, span, without
+from tickerplant.jobs.universe import listed as listed_by
 from tickerplant.model import Batch, Counters, Position, Store
 from tickerplant.rest import Call
 from tickerplant.stores import open_store
@@ -177,3 +178,62 @@ def test_a_session_is_its_day_in_new_york_on_both_sides_of_a_clock_change() -> N
     early = session(date(2025, 11, 28))
     assert early is not None
     assert span(early, True)[1] == datetime(2025, 11, 28, 22, tzinfo=UTC)
+
+
+def test_details_of_a_ticker_hide_neither_its_end_nor_its_beginning(store: Store) -> None:
+    listed = {"symbol": "OLD", "vendor_symbol": "OLD", "vendor": "polygon", "listed_on": None}
+    write(
+        store,
+        rows("tickers", {**listed, "feed": "sip", "is_active": False, "delisted_on": WEEK[3].day}),
+        rows(
+            "tickers",
+            {**listed, "feed": "details", "is_active": True, "delisted_on": None, "listed_on": WEEK[1].day},
+        ),
+        rows("tickers", {**listed, "symbol": "ON", "vendor_symbol": "ON", "feed": "sip", "is_active": True}),
+    )
+    found = coverage(store, DAILY, ["OLD"], WEEK)
+    assert reasons(found, "OLD") == ["not_listed", *["not_fetched"] * 3, "not_listed"]
+    assert listed_by(store, "polygon") == ["ON"]
+
+
+def test_an_index_and_its_proxy_are_two_rows(store: Store) -> None:
+    index = {"symbol": "SPX", "vendor": "alphavantage", "session": WEEK[0].day, "received_at": LATER}
+    write(
+        store,
+        rows("index_bars", {**index, "feed": "rest", "proxy": None, "close": 6800.0}),
+        rows("index_bars", {**index, "feed": "proxy", "proxy": "SPY", "close": 680.0}),
+    )
+    found = store.query("select feed, proxy, close from index_bars_latest order by feed").to_pylist()
+    assert [tuple(r.values()) for r in found] == [("proxy", "SPY", 680.0), ("rest", None, 6800.0)]
+    assert reasons(coverage(store, Dataset("alphavantage", "index_bars"), ["SPX"], WEEK[:1]), "SPX") == ["present"]
+
+
+def refused(symbol: str, days_ago: float, endpoint: str = "FULL", **values: Any) -> Batch:
+    at = LATER - timedelta(days=days_ago)
+    return asked(symbol, WEEK, 0, **{"outcome": "not_entitled", "endpoint": endpoint, "received_at": at, **values})
+
+
+@pytest.mark.parametrize(("days_ago", "reason"), [(0.9, "not_entitled"), (1.1, "not_fetched")])
+def test_what_a_plan_refused_is_open_again_after_a_day(store: Store, days_ago: float, reason: str) -> None:
+    write(store, refused("A", days_ago), asked("A", WEEK[:1], 1, chain="A", page=0, is_last=False, endpoint="FIRST"))
+    again = coverage(store, DAILY, ["A"], WEEK, refusals=Refusals(LATER - timedelta(days=1)))
+    assert reasons(again, "A") == [reason] * 5
+    assert set(reasons(coverage(store, DAILY, ["A"], WEEK), "A")) == {"not_entitled"}, "what is shown stays explained"
+
+
+def test_of_a_plan_by_endpoint_one_symbol_tries_and_an_answer_opens_all(store: Store) -> None:
+    since = Refusals(LATER - timedelta(days=1), by_endpoint=True)
+    names = ["A", "B", "C"]
+    write(
+        store,
+        refused("A", 2.0),
+        *(refused(n, 1.9, outcome="not_asked") for n in names[1:]),
+    )
+    found = coverage(store, DAILY, names, WEEK, refusals=since)
+    assert [set(reasons(found, n)) for n in names] == [{"not_fetched"}, {"not_entitled"}, {"not_entitled"}]
+    write(store, refused("A", 0.5, chain="A again"))
+    found = coverage(store, DAILY, names, WEEK, refusals=since)
+    assert {r for n in names for r in reasons(found, n)} == {"not_entitled"}
+    write(store, asked("A", WEEK, 5, chain="A at last", endpoint="FULL"))
+    found = coverage(store, DAILY, names, WEEK, refusals=since)
+    assert [set(reasons(found, n)) for n in names] == [{"no_trade"}, {"not_fetched"}, {"not_fetched"}]

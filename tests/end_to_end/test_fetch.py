@@ -64,7 +64,7 @@ def test_a_dry_run_says_what_it_would_take_and_asks_nobody(tmp_path: Path) -> No
         assert found.landed() == []
 
 
-def test_killed_anywhere_no_landed_answer_is_asked_for_again(tmp_path: Path) -> None:
+def test_quirk_17_killed_anywhere_no_landed_answer_is_asked_for_again(tmp_path: Path) -> None:
     chance = random.Random(11)
     options = RestOptions(("alpaca",), latency_s=0.02, account=Account(page_rows=60))
     names = active(KNOWN)

@@ -253,7 +253,7 @@ async def chatter(connection: ServerConnection, *, trades_until: float, quotes_u
     await connection.wait_closed()
 
 
-def test_a_mute_line_is_noticed_named_and_left(tmp_path: Path) -> None:
+def test_quirk_4_a_mute_line_is_noticed_named_and_left(tmp_path: Path) -> None:
     async def falls_mute(connection: ServerConnection) -> None:
         await chatter(connection, trades_until=4, quotes_until=4)
 

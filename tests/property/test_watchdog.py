@@ -35,7 +35,7 @@ def test_a_sound_day_never_alarms(seed: int, day_of: list[Temper], day: date) ->
 
 
 @pytest.mark.parametrize("rate", [1 / 300, 0.3, 2.0, 2.5, 3.0, 5.0, 20.0])
-def test_sparse_poisson_traffic_never_alarms(rate: float) -> None:
+def test_quirk_4_sparse_poisson_traffic_never_alarms(rate: float) -> None:
     for seed in range(20 if LONG else 1):
         at, hours = whole_day(ORDINARY)
         channels = {"quotes": counts(Temper(rate), at, hours, np.random.default_rng(seed))}

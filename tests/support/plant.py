@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -109,10 +109,10 @@ def log_records(log_url: Path) -> Iterator[Record]:
         reader.close()
 
 
-def log_tally(log_url: Path) -> tuple[Tally, Counters]:
-    """What the log holds, decoded here and now without any store."""
+def log_tally(log_url: Path, partitions: Sequence[str] | None = None) -> tuple[Tally, Counters]:
+    """What the log holds, or some partitions of it, decoded here and now without any store."""
     log, tally, counters = open_log(str(log_url)), Tally(), Counters()
-    for partition in log.partitions():
+    for partition in log.partitions() if partitions is None else partitions:
         reader = log.reader(partition)
         while entries := reader.read(4 << 20):
             decoded, _, counted = decode_entries(partition, entries, vendor(partition.partition(".")[0]))

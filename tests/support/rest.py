@@ -58,6 +58,7 @@ class Plant:
         urls = self.servers.urls
         own = {"ALPACA_DATA_URL": urls.get("alpaca", ""), "ALPACA_TRADING_URL": urls.get("alpaca", "")}
         own |= {"ALPHA_VANTAGE_URL": urls.get("alphavantage", ""), "POLYGON_URL": urls.get("polygon", "")}
+        own |= {"POLYGON_S3_URL": urls.get("polygon", "")}
         return {**os.environ, **VENDOR_KEYS, **own, "TICKERPLANT_DATA": str(self.folder), **self.extra}
 
     def start(self, *words: str, **options: Any) -> subprocess.Popen[str]:

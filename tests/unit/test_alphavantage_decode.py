@@ -321,6 +321,10 @@ def test_answers_that_are_no_rows_leave_coverage_only(outcome: Outcome) -> None:
     assert [(r["symbol"], r["rows"], r["outcome"]) for r in rows(found, "coverage")] == [("IBM", 0, outcome.value)]
 
 
+def feeds(found: Decoded, table: str) -> set[str]:
+    return {f for b in found.batches if b.table.name == table for f in b.rows.column("feed").to_pylist()}
+
+
 def test_quirk_28_an_etf_stands_in_for_an_index_and_is_named() -> None:
     asked = msgspec.structs.replace(call("TIME_SERIES_DAILY", "index_bars", symbol="SPY"), symbols=("SPX",))
     found = decoded(asked, daily(["2026-03-19"], **{"2. Symbol": "SPY"}))
@@ -328,6 +332,8 @@ def test_quirk_28_an_etf_stands_in_for_an_index_and_is_named() -> None:
         ("SPX", "SPY", 2.0, 100.0)
     ]
     assert [(r["symbol"], r["rows"]) for r in rows(found, "coverage")] == [("SPX", 1)]
+    assert feeds(found, "index_bars") == {"proxy"}
+    assert feeds(found, "coverage") == {"rest"}
 
 
 def test_values_of_an_index_have_no_proxy_and_a_dot_is_missing() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.alphavantage import KEY, REST, call, request_of
-from tickerplant.rest import LANDED, Answer, Outcome, Refusal
+from tickerplant.rest import LANDED, Answer, Call, Outcome, Refusal
 from tickerplant.vendors.alphavantage.judge import redact
 from tickerplant.vendors.alphavantage.rest_server import SERVER
 
@@ -93,6 +93,25 @@ def test_quirk_14_an_unknown_symbol_is_no_data_or_a_refused_call() -> None:
     assert REST.judge(DAILY, Answer(200, json.dumps({"Error Message": INVALID}).encode(), {})).outcome is (
         Outcome.BAD_REQUEST
     )
+
+
+@pytest.mark.parametrize(
+    ("function", "outcome"),
+    [
+        ("OVERVIEW", Outcome.NO_DATA),
+        ("LISTING_STATUS", Outcome.NO_DATA),
+        ("TIME_SERIES_DAILY", Outcome.RETRY),
+        ("TIME_SERIES_INTRADAY", Outcome.RETRY),
+        ("TIME_SERIES_DAILY_ADJUSTED", Outcome.RETRY),
+        ("GLOBAL_QUOTE", Outcome.RETRY),
+        ("INDEX_DATA", Outcome.RETRY),
+    ],
+)
+def test_quirk_25_an_empty_object_is_no_data_only_of_functions_that_say_so(function: str, outcome: Outcome) -> None:
+    asked = Call(endpoint=function, table="daily_bars", path="/query", params=(("function", function),))
+    verdict = REST.judge(asked, Answer(200, b" {} ", {}))
+    assert verdict.outcome is outcome
+    assert "an empty object" in verdict.reason
 
 
 def test_quirk_26_a_function_that_became_premium_is_a_state() -> None:

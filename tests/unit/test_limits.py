@@ -79,6 +79,34 @@ def test_quirk_25_the_day_counter_survives_restarts_and_is_no_calendar_day(tmp_p
     limiter.close()
 
 
+def test_a_call_on_its_way_counts_as_now_and_from_its_answer_on(tmp_path: Path) -> None:
+    clock = Clock()
+    limiter = Limiter(tmp_path / "l", "a", [RateLimit(1, 10.0)], clock, flight_s=30.0)
+    other = Limiter(tmp_path / "l", "a", [RateLimit(1, 10.0)], clock, flight_s=30.0)
+    assert limiter.take() == 0
+    clock.at += 25
+    assert other.take() == 10, "it may arrive at any moment"
+    limiter.answered()
+    assert 10 <= other.take() <= 10.2
+    clock.at += 10.2
+    assert other.take() == 0
+    limiter.close()
+    other.close()
+
+
+def test_the_call_of_a_killed_process_counts_one_time_out_later(tmp_path: Path) -> None:
+    clock = Clock()
+    killed = Limiter(tmp_path / "l", "a", [RateLimit(1, 10.0)], clock, flight_s=30.0)
+    killed.take()
+    killed.close()
+    again = Limiter(tmp_path / "l", "a", [RateLimit(1, 10.0)], clock, flight_s=30.0)
+    clock.at += 39
+    assert again.take() == pytest.approx(1.0)
+    clock.at += 1
+    assert again.take() == 0
+    again.close()
+
+
 def test_accounts_do_not_share_and_a_block_holds_for_everybody_of_one(tmp_path: Path) -> None:
     clock = Clock()
     one, again, other = (Limiter(tmp_path / "l", name, [RateLimit(9, 1.0)], clock) for name in ("a", "a", "b"))

@@ -185,6 +185,7 @@ def test_a_bad_item_is_set_aside_and_the_rest_goes_on_quirk_13() -> None:
     assert len(found.rejects) == len(wrong)
     assert all(r.reason.startswith("polygon daily_bars: ") and r.payload for r in found.rejects)
     assert json.loads(found.rejects[0].payload)["o"] == "x"
+    assert sorted(r.item for r in found.rejects) == [0, *range(2, 10)], "their places in the answer"
 
 
 def test_unknown_keys_and_codes_are_open_quirk_15() -> None:
@@ -301,6 +302,17 @@ def test_delayed_answers_are_the_same_rows_quirk_32() -> None:
     results = [item(midnight(DAY))]
     made = [msgspec.json.encode({"status": s, "ticker": "AAPL", "results": results}) for s in ("OK", "DELAYED")]
     assert rows(decoded(days_of(), made[0]), "daily_bars") == rows(decoded(days_of(), made[1]), "daily_bars")
+
+
+def test_details_of_a_ticker_stand_beside_the_list() -> None:
+    details = call("tickers", "ticker_details", "AAPL", start=DAY, end=DAY + timedelta(1))
+    listed = call("tickers", "tickers", start=DAY, end=DAY + timedelta(1))
+    body = {"ticker": "AAPL", "market": "stocks", "active": True}
+    for asked, feed in ((details, "details"), (listed, "sip")):
+        answer: Any = body if asked is details else [body]
+        found = decoded(asked, envelope(results=answer))
+        (batch,) = (b for b in found.batches if b.table.name == "tickers")
+        assert batch.rows.column("feed").to_pylist() == [feed]
 
 
 def test_inactive_tickers_have_an_end() -> None:
@@ -469,3 +481,22 @@ def test_a_record_of_another_kind_is_not_read_as_rows() -> None:
     entry = landed(days_of(), envelope(ticker="AAPL", results=[item(midnight(DAY))]))
     assert entry.item.kind is Kind.RESPONSE  # type: ignore[union-attr]
     assert len(rows(VENDOR.decode([entry, entry]), "daily_bars")) == 2
+
+
+def test_places_of_what_is_set_aside_count_every_item_of_a_list() -> None:
+    split = {"ticker": "A", "execution_date": "2025-11-19", "split_from": 1, "split_to": 2, "id": "s"}
+    body = envelope(results=[7, split, {**split, "split_to": 0}, {"ticker": 1}, split])
+    found = decoded(call("splits", "splits", start=date(2025, 1, 1), end=date(2026, 1, 1)), body)
+    assert sorted(r.item for r in found.rejects) == [0, 2, 3]
+    assert len(rows(found, "splits")) == 2
+
+
+def test_a_correction_is_the_right_values_or_the_wrong_ones_and_the_trade_shows_the_right_ones_quirk_12() -> None:
+    """1 marks the trade itself, with what is right; 12 is the record of it, with what was printed wrongly."""
+    at = nanos(ny("2025-11-19 10:00"))
+    right = {"sip_timestamp": at, "price": 10.5, "size": 5, "id": "7", "correction": 1}
+    wrong = {"sip_timestamp": at + 10**9, "price": 99.0, "size": 5, "id": "7", "correction": 12}
+    found = decoded(ticks_of("trades", *WIDE), envelope(results=[right, wrong]))
+    assert [(r["trade_id"], r["price"]) for r in rows(found, "trades")] == [("7", 10.5)]
+    made = [(r["original_price"], r["corrected_price"]) for r in rows(found, "trade_corrections")]
+    assert made == [(None, 10.5), (99.0, None)]

@@ -30,9 +30,9 @@ from tests.support.history_polygon import (
     trade,
 )
 from tickerplant.credentials import Credentials, Secret
-from tickerplant.rest import Account, Ask, Call, HttpRequest, Outcome
+from tickerplant.rest import Account, Ask, Call, Get, HttpRequest, Outcome
 from tickerplant.vendors.polygon.endpoints import FLAT
-from tickerplant.vendors.polygon.flat_sign import headers
+from tickerplant.vendors.polygon.flat_sign import headers, sign_get
 from tickerplant.vendors.polygon.rest_server import SERVER
 
 DAY = date(2026, 3, 9)
@@ -121,6 +121,8 @@ def test_bad_lines_are_set_aside_quirk_13() -> None:
     made = rows(found, "daily_bars")
     assert [(r["symbol"], r["volume"], r["trade_count"]) for r in made] == [("NA", 1500.0, None)]
     assert sorted(r.payload.decode() for r in found.rejects) == sorted(lines)
+    sent = [*lines[:5], good, *lines[5:]]
+    assert {r.payload.decode(): r.item for r in found.rejects} == {line: sent.index(line) for line in lines}
 
 
 @pytest.mark.parametrize(
@@ -192,6 +194,18 @@ def test_the_signature_is_the_published_one() -> None:
         "AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20130524/us-east-1/s3/aws4_request,"
         "SignedHeaders=host;range;x-amz-content-sha256;x-amz-date,"
         "Signature=f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41"
+    )
+
+
+def test_the_signature_of_a_listing_is_the_published_one() -> None:
+    """The last example of the same page: GET Bucket (List Objects)."""
+    keys = Credentials("AKIAIOSFODNN7EXAMPLE", Secret("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"))
+    at = datetime(2013, 5, 24, tzinfo=UTC)
+    asked = Get("examplebucket.s3.amazonaws.com", "/", (("prefix", "J"), ("max-keys", "2")), {}, at)
+    assert dict(sign_get(asked, keys).headers)["authorization"] == (
+        "AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20130524/us-east-1/s3/aws4_request,"
+        "SignedHeaders=host;x-amz-content-sha256;x-amz-date,"
+        "Signature=34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7"
     )
 
 

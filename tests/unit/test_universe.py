@@ -118,3 +118,8 @@ def test_the_real_sp500_has_about_500_members_on_any_day(plant: tuple[Log, Store
     assert not {"BIO", "ETSY", "AAL"} & now
     for year in range(1997, 2025):
         assert 485 <= len(members(store, "sp500", date(year, 6, 15))) <= 506
+
+
+def test_a_class_share_of_nasdaq_keeps_its_letter() -> None:
+    rows = page("Symbol\nVIAB\nBFB\nNWSA\n", as_of="2018-02-08")
+    assert [r["symbol"] for r in rows] == ["VIAB", "BF.B", "NWSA"]

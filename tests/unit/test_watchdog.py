@@ -26,7 +26,7 @@ def steady(at: Counts, per_tick: int = 200) -> Counts:
     return np.full(len(at), per_tick)
 
 
-def test_a_market_wide_halt_is_not_a_reconnect_storm() -> None:
+def test_quirk_33_a_market_wide_halt_is_not_a_reconnect_storm() -> None:
     at = ticks(-300, 1800)
     halted = np.where(at <= NOON, 200, 0)
     watchdog = Watchdog(["quotes", "trades"], firehose=["quotes", "trades"])

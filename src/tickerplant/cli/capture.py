@@ -13,7 +13,6 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
-from urllib.parse import urlsplit
 
 import structlog
 import typer
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|)")
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
 _LINE_EVERY_S = 10.0
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def seconds_of(text: str) -> float:
@@ -74,10 +72,11 @@ def _default_end(state: Path, now: datetime) -> datetime | None:
 
 def _credentials(vendor: Vendor, url: str) -> Credentials:
     from tickerplant.model import Credentials
+    from tickerplant.net.websocket import is_loopback
 
     settings = console.settings()
     found = Credentials(settings.alpaca_key, settings.alpaca_secret)
-    if not (found.key and found.secret) and urlsplit(url).hostname not in _LOOPBACK:
+    if not (found.key and found.secret) and not is_loopback(url):
         raise UsageError(f"{vendor.name}: expected ALPACA_API_KEY and ALPACA_SECRET_KEY, was no key; set both")
     return found
 

@@ -14,7 +14,7 @@ from tickerplant.settings import SETTINGS, Settings
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
-_KEYS = ("alpaca_key", "alpaca_secret", "timescale", "postgres_password")
+_KEYS = ("alpaca_key", "alpaca_secret", "timescale", "postgres_password", "alert_webhook", "smtp_url")
 
 
 def _shown(settings: Settings, name: str) -> str:

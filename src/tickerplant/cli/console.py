@@ -59,7 +59,11 @@ def store_options() -> StoreOptions:
 
     found = settings()
     return StoreOptions(
-        timedelta(days=found.keep_versions_days), found.schema, found.statement_timeout_s, found.retention
+        timedelta(days=found.keep_versions_days),
+        found.schema,
+        found.statement_timeout_s,
+        found.retention,
+        marts=found.marts,
     )
 
 

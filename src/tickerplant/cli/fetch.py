@@ -11,10 +11,13 @@ import typer
 from tickerplant.cli import console
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from threading import Event
 
     from tickerplant.jobs.fetch import Fetched
     from tickerplant.jobs.fetch_table import FetchPlan, FetchSummary
+    from tickerplant.jobs.flat import FlatSource
+    from tickerplant.jobs.poll import Rhythm
     from tickerplant.model import Log, Store
     from tickerplant.net.http import RestClient
 
@@ -32,6 +35,8 @@ class _Wanted:
     feed: str | None
     endpoint: str | None
     again: bool
+    is_poll: bool = False
+    is_flat: bool = False
 
 
 def command(
@@ -46,9 +51,13 @@ def command(
     interval: Annotated[str | None, typer.Option(help="Length of bars: 1m, 5m, ...; for --table bars.")] = None,
     feed: Annotated[str | None, typer.Option(help="The vendor's feed, where it has several.")] = None,
     endpoint: Annotated[str | None, typer.Option(help="The endpoint; else the cheapest.")] = None,
+    flat: Annotated[bool, typer.Option("--flat", help="Whole days out of the vendor's flat files.")] = False,
     again: Annotated[bool, typer.Option("--again", help="Ask again for what was asked in vain.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
     poll: Annotated[str | None, typer.Option(help="Repeat so often (5m, 1h) while the market is open.")] = None,
+    extended: Annotated[
+        bool, typer.Option("--extended", help="With --poll: in pre-market and after-hours too.")
+    ] = False,
     log: Annotated[str | None, typer.Option(help="Where answers are landed.")] = None,
     store: Annotated[str | None, typer.Option(help="Where rows go, and what says what is missing.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line.")] = False,
@@ -63,23 +72,50 @@ def command(
     settings = console.settings()
     _known(table)
     name = vendor or choose(settings, table, vendors())
-    wanted = _wanted(table, interval, start, end, feed or account(settings, name).feed, endpoint, again)
+    rhythm = _rhythm(poll, extended)
     source, target = open_log(log or settings.log), open_store(store or settings.store, options=console.store_options())
-    code = 0
+
+    def once(stop: Event, is_poll: bool) -> int:
+        wanted = _wanted(
+            table, interval, start, end, feed or account(settings, name).feed, endpoint, again, is_poll, flat
+        )
+        asking = client(settings, vendor_named(name))
+        try:
+            names = _symbols(source, target, asking, wanted, symbols, universe, on, all_symbols, stop)
+            return _once(source, target, asking, wanted, names, stop, dry_run=dry_run, as_json=as_json)
+        finally:
+            asking.limiter.close()
+
     try:
         with console.stop_on_signals() as stop:
-            while True:
-                asking = client(settings, vendor_named(name))
-                try:
-                    names = _symbols(source, target, asking, wanted, symbols, universe, on, all_symbols, stop)
-                    code = _once(source, target, asking, wanted, names, stop, dry_run=dry_run, as_json=as_json)
-                finally:
-                    asking.limiter.close()
-                if poll is None or stop.is_set() or not _wait_open(stop, _seconds(poll)):
-                    break
+            if rhythm is None or dry_run:
+                code = once(stop, False)
+            else:
+                code = _poll(lambda at: once(stop, True) == 0 or stop.is_set(), rhythm, stop, as_json)
     finally:
         target.close()
     raise typer.Exit(code)
+
+
+def _rhythm(every: str | None, is_extended: bool) -> Rhythm | None:
+    from tickerplant.errors import UsageError
+    from tickerplant.jobs.poll import Rhythm
+
+    if every is None and is_extended:
+        raise UsageError("--extended: expected --poll with it, was without")
+    return None if every is None else Rhythm(timedelta(seconds=_seconds(every)), is_extended)
+
+
+def _poll(once: Callable[[datetime], bool], rhythm: Rhythm, stop: Event, as_json: bool) -> int:
+    """Poll until told to stop, which is no failure."""
+    from tickerplant.jobs.poll import poll, wall_clock
+
+    done = poll(once, rhythm, stop, wall_clock(stop))
+    if as_json:
+        console.print_json({"polled": asdict(done)})
+    else:
+        console.out.print(f"ended: {done.polls:,} polls, {done.failed:,} failed")
+    return 0
 
 
 def _known(table: str) -> None:
@@ -99,6 +135,8 @@ def _wanted(
     feed: str | None,
     endpoint: str | None,
     again: bool,
+    is_poll: bool = False,
+    is_flat: bool = False,
 ) -> _Wanted:
     from tickerplant.calendar import NEW_YORK, last_session
     from tickerplant.errors import UsageError
@@ -110,7 +148,7 @@ def _wanted(
         raise UsageError(f"--start: expected a day before --end {last}, was {first}")
     today = datetime.now(UTC).astimezone(NEW_YORK).date()
     length = (interval or "1m") if table == "bars" else None
-    return _Wanted(table, length, first, min(last, today + timedelta(days=1)), feed, endpoint, again)
+    return _Wanted(table, length, first, min(last, today + timedelta(days=1)), feed, endpoint, again, is_poll, is_flat)
 
 
 def _day(option: str, text: str) -> date:
@@ -144,7 +182,7 @@ def _symbols(
         return list(dict.fromkeys(s for text in given for s in text.split(",") if s))
     if universe is not None:
         return members(target, universe, _day("--on", on) if on else wanted.end)
-    if not is_by_session(wanted.table):
+    if not is_by_session(wanted.table) or (wanted.is_flat and not all_symbols):
         return []
     if not all_symbols:
         raise UsageError("fetch: expected symbols, --universe NAME or --all, was none of them")
@@ -163,12 +201,64 @@ def _plan(target: Store, asking: RestClient, wanted: _Wanted, names: list[str]) 
     from tickerplant.jobs.coverage import Dataset, day_span
     from tickerplant.jobs.fetch_table import is_by_session, plan_lists, plan_sessions
 
-    how: dict[str, Any] = {"endpoint": wanted.endpoint, "again": wanted.again}
+    how: dict[str, Any] = {"endpoint": wanted.endpoint, "again": wanted.again, "is_poll": wanted.is_poll}
     if not is_by_session(wanted.table):
         span = day_span(wanted.start)[0], day_span(wanted.end)[0]
         return plan_lists(target, asking, wanted.table, names, span, **how)
     dataset = Dataset(asking.vendor, wanted.table, wanted.interval)
     return plan_sessions(target, asking, dataset, names, sessions(wanted.start, wanted.end), feed=wanted.feed, **how)
+
+
+def _cheapest(
+    target: Store, asking: RestClient, wanted: _Wanted, names: list[str]
+) -> tuple[FetchPlan, FlatSource | None]:
+    """The plan of requests, or that of flat files when they are asked for or take less time; then with their source."""
+    from tickerplant.jobs.fetch_table import is_by_session
+    from tickerplant.jobs.flat import is_cheaper
+
+    is_able = is_by_session(wanted.table) and wanted.endpoint is None and not wanted.is_poll
+    files = _files(asking, wanted) if is_able or wanted.is_flat else None
+    flat = None if files is None else _plan_flat(target, files, wanted, names, is_wish=wanted.is_flat)
+    if wanted.is_flat and flat is not None:
+        return flat, files
+    plan = _plan(target, asking, wanted, names)
+    if flat is not None and (flat.resumed > 0 or is_cheaper(plan, flat)):
+        return flat, files
+    return plan, None
+
+
+def _files(asking: RestClient, wanted: _Wanted) -> FlatSource | None:
+    """The vendor's flat files, None without keys. Raises UsageError when they were asked for."""
+    from tickerplant.errors import UsageError
+    from tickerplant.jobs.accounts import files_account
+    from tickerplant.jobs.flat import flat_source
+    from tickerplant.vendors import vendor as vendor_named
+
+    settings = console.settings()
+    who = files_account(settings, vendor_named(asking.vendor))
+    if who is None and wanted.is_flat:
+        raise UsageError(
+            f"--flat: expected keys of {asking.vendor}'s flat files, was none; "
+            "do set POLYGON_S3_ACCESS_KEY and POLYGON_S3_SECRET_KEY, with --vendor polygon"
+        )
+    return None if who is None else flat_source(settings, asking.vendor, asking.rest, who)
+
+
+def _plan_flat(target: Store, files: FlatSource, wanted: _Wanted, names: list[str], is_wish: bool) -> FetchPlan | None:
+    """The plan of flat files; None when they do not hold what is wanted and were not asked for."""
+    from tickerplant.calendar import sessions
+    from tickerplant.errors import UsageError
+    from tickerplant.jobs.coverage import Dataset
+    from tickerplant.jobs.flat import plan_flat
+
+    dataset = Dataset(files.vendor, wanted.table, wanted.interval)
+    days = sessions(wanted.start, wanted.end)
+    try:
+        return plan_flat(target, files, dataset, names, days, again=wanted.again)
+    except UsageError:
+        if is_wish:
+            raise
+        return None
 
 
 def _once(
@@ -185,11 +275,12 @@ def _once(
 ) -> int:
     """Plan, show, do, show; returns the exit code."""
     from tickerplant.jobs.fetch_table import load_answers, run_plan
+    from tickerplant.jobs.flat import FlatOptions, run_flat
     from tickerplant.jobs.joblog import job
     from tickerplant.vendors import vendor as vendor_named
 
     load_answers(source, target, asking.vendor, vendor_named, stop)
-    plan = _plan(target, asking, wanted, names)
+    plan, files = _cheapest(target, asking, wanted, names)
     if not as_json and not quiet:
         _show_plan(plan, asking, wanted, len(names))
     if dry_run:
@@ -201,9 +292,14 @@ def _once(
     with job(target, "fetch", selection) as run, console.Ticker(as_json or quiet) as ticker:
 
         def report(fetched: Fetched) -> None:
-            ticker.say(f"fetching: {fetched.landed:,} answers, {fetched.chains:,} of {len(plan.todos):,} requests done")
+            ticker.say(f"fetching: {fetched.landed:,} answers, {fetched.chains:,} of {plan.requests:,} requests done")
 
-        summary = run_plan(source, target, asking, vendor_named, plan.todos, stop=stop, report=report)
+        if files is not None:
+            options = FlatOptions(console.settings().flat_piece_bytes)
+            summary = run_flat(source, target, files, vendor_named, plan, options=options, stop=stop, report=report)
+        else:
+            how: dict[str, Any] = {"polls": plan.polls, "stop": stop, "report": report, "again": wanted.again}
+            summary = run_plan(source, target, asking, vendor_named, plan.todos, **how)
         run.rows, run.bytes, run.calls = summary.rows, summary.bytes, summary.calls
         run.outcome = summary.fetched.outcome
         run.error = summary.fetched.failures[0].reason if summary.fetched.failures else None
@@ -218,7 +314,7 @@ def _plan_json(plan: FetchPlan, wanted: _Wanted) -> dict[str, Any]:
     return {
         "table": wanted.table,
         "endpoint": plan.plan.endpoint.name if plan.plan else None,
-        "requests": len(plan.todos),
+        "requests": plan.requests,
         "resumed": plan.resumed,
         "cost": asdict(plan.cost),
         "others": dict(plan.others),
@@ -279,14 +375,3 @@ def _seconds(text: str) -> float:
     if value <= 0:
         raise UsageError(f"--poll: expected a distance above 0, was {text!r}")
     return value
-
-
-def _wait_open(stop: Event, seconds: float) -> bool:
-    """Wait for the next poll, at least until the market is open; False when told to stop."""
-    from tickerplant.calendar import next_session
-
-    now = datetime.now(UTC)
-    after = now + timedelta(seconds=seconds)
-    session = next_session(after)
-    due = max(after, session.pre_open)
-    return not stop.wait((due - now).total_seconds())

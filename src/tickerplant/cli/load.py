@@ -23,6 +23,7 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON line.")] = False,
 ) -> None:
     """Load the log's records into the store, each exactly once."""
+    from tickerplant.jobs.joblog import job
     from tickerplant.jobs.load import LoadOptions, load
     from tickerplant.jobs.reload import reload_quarantined
     from tickerplant.logs import open_log
@@ -39,10 +40,19 @@ def command(
             )
             raise typer.Exit(1 if again.remaining else 0)
         options = LoadOptions(
-            batch_size or settings.batch_size, batch_seconds or settings.batch_timeout_s, follow=follow
+            batch_size or settings.batch_size,
+            batch_seconds or settings.batch_timeout_s,
+            follow=follow,
+            settling_s=settings.repair_settling_s,
         )
-        with console.stop_on_signals() as stop, console.Ticker(as_json) as ticker:
+        about = {"log": source.url, "follow": follow, "partitions": partition or []}
+        with (
+            console.stop_on_signals() as stop,
+            console.Ticker(as_json) as ticker,
+            job(target, "load", about) as run,
+        ):
             summary = load(source, target, vendor, options, partitions=partition, stop=stop, report=ticker.loading)
+            run.rows = summary.counters.stored
     finally:
         target.close()
     if as_json:

@@ -21,6 +21,7 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
 ) -> None:
     """Sort, vacuum or compress finished sessions; drop those past DATA_RETENTION_DAYS. Safe at any time, twice too."""
+    from tickerplant.jobs.joblog import job
     from tickerplant.jobs.maintain import maintain
     from tickerplant.stores import open_store
 
@@ -28,11 +29,12 @@ def command(
     keep = timedelta(days=settings.keep_versions_days)
     target = open_store(store or settings.store, options=console.store_options())
     try:
-        with console.Ticker(quiet=as_json) as ticker:
+        with console.Ticker(quiet=as_json) as ticker, job(target, "maintain", {"before": before}) as run:
             ticker.say("looking at finished sessions")
             done = maintain(
                 target, keep, _day(before), lambda item: ticker.say(f"{item.action} {item.table} {item.session}")
             )
+            run.rows = sum(item.rows for item in done)
         sizes = {} if as_json else target.sizes()
     finally:
         target.close()

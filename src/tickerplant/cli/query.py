@@ -32,7 +32,7 @@ def command(
     file: Annotated[Path | None, typer.Option(help="Read the SQL from a file; - is stdin.")] = None,
     everything: Annotated[bool, typer.Option("--all", help=f"Show all rows, not the first {_SHOWN}.")] = False,
 ) -> None:
-    """Run SQL over the store: tables of docs/tables.md, and trades_latest, bars_latest, daily_bars_latest.
+    """Run SQL over the store: tables of docs/tables.md, marts of docs/marts.md, trades_latest, bars_latest, ...
 
     Each of these is there as known at a moment, too: trades_known_at(time), bars_known_at(time).
     """

@@ -56,6 +56,12 @@ def command(
         bool, typer.Option("--rest-only", help="Serve REST only, everything known at once, until stopped.")
     ] = False,
     days: Annotated[int, typer.Option(help="REST: sessions of daily history before --session.", min=0)] = 30,
+    history: Annotated[
+        Path | None,
+        typer.Option(
+            help="REST: know the rows of this folder's files (daily_bars.parquet, .arrow, .csv, ...) instead."
+        ),
+    ] = None,
     rest_port: Annotated[
         list[int] | None, typer.Option(help="REST: ports of alpaca, alphavantage, polygon; free ones by default.")
     ] = None,
@@ -100,7 +106,11 @@ def command(
         rest=wanted if rest or rest_only else None,
         is_rest_only=rest_only,
     )
-    chosen = _source(log, partition, source, path, (seed, symbols, minutes, session.date(), rate, corrected))
+    market = (seed, symbols, minutes, session.date(), rate, corrected)
+    if history is not None:
+        _serve(_with_recorded(history, (log, partition, source, path, market), options), options)
+        return
+    chosen = _source(log, partition, source, path, market)
     if options.rest is not None and log is None and source is None:
         chosen = _with_past(chosen, seed, symbols, session.date(), days)
     _serve(chosen, options)
@@ -134,6 +144,19 @@ def _with_past(source: Any, seed: int, symbols: int, session: date, days: int) -
     before = sessions(session - timedelta(days=2 * days + 10), session)
     start = before[-days].day if days else session
     return replace(source, history=past(Past(seed, symbols, start, session)))
+
+
+def _with_recorded(folder: Path, played: tuple[Any, ...], options: Any) -> Any:
+    """What is played, and the rows of a folder; with --rest-only and nothing named to play, those rows alone."""
+    from dataclasses import replace
+
+    from tickerplant.simulator.recorded import recorded
+    from tickerplant.simulator.source import Source
+
+    if options.rest is None:
+        raise UsageError("simulate: expected --rest or --rest-only with --history, was neither")
+    is_alone = options.is_rest_only and played[0] is None and played[2] is None
+    return replace(Source(()) if is_alone else _source(*played), history=recorded(folder))
 
 
 def _seeded(seed: int, symbols: int, minutes: int, session: date, rate: float | None, corrected: float) -> Any:

@@ -28,6 +28,7 @@ def import_list(
     as_json: _Json = False,
 ) -> None:
     """Land a file of symbols in the log and load it."""
+    from tickerplant.jobs.joblog import job
     from tickerplant.jobs.universe import import_file
     from tickerplant.logs import open_log
     from tickerplant.stores import open_store
@@ -36,7 +37,9 @@ def import_list(
     settings = console.settings()
     target = open_store(store or settings.store, options=console.store_options())
     try:
-        done = import_file(open_log(log or settings.log), target, vendor, name, file, _day(on))
+        with job(target, "universe import", {"name": name, "file": file.name, "on": on}) as run:
+            done = import_file(open_log(log or settings.log), target, vendor, name, file, _day(on))
+            run.rows = done["rows"]
     finally:
         target.close()
     if as_json:

@@ -92,11 +92,25 @@ def limits_of(rest: Rest, who: RestAccount) -> tuple[RateLimit, ...]:
     return rest.limits[who.plan]
 
 
+def files_account(settings: Settings, vendor: Vendor) -> RestAccount | None:
+    """The account with a vendor's day files, None when it has no files or no keys for them are set."""
+    rest = vendor.rest
+    if rest is None or rest.files is None or vendor.name != "polygon":
+        return None
+    keys = Credentials(settings.polygon_s3_key, settings.polygon_s3_secret)
+    if not keys.key or not keys.secret:
+        return None
+    return RestAccount(keys, {rest.files.host: settings.polygon_s3_url}, "", "POLYGON_S3_ACCESS_KEY")
+
+
 def client(settings: Settings, vendor: Vendor) -> RestClient:
     """A client for the account with a vendor; its allowance is shared by every process with the same data folder."""
     rest, who = rest_of(vendor), account(settings, vendor.name)
-    limiter = Limiter(
-        Path(settings.data) / LIMITS_FILE, account_name(vendor.name, who.credentials), limits_of(rest, who)
-    )
     options = HttpOptions(parallel=settings.fetch_parallel, patience_s=settings.fetch_patience_s)
+    limiter = Limiter(
+        Path(settings.data) / LIMITS_FILE,
+        account_name(vendor.name, who.credentials),
+        limits_of(rest, who),
+        flight_s=options.timeout_s,
+    )
     return RestClient(vendor.name, rest, who.credentials, limiter, {**rest.hosts, **who.hosts}, options)

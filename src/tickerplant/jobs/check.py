@@ -53,7 +53,8 @@ def _is_folder(url: str) -> bool:
     return "://" not in url or url.startswith("file://")
 
 
-def _nearest_folder(url: str) -> Path:
+def nearest_folder(url: str) -> Path:
+    """The folder of a URL, or the first above it that is there."""
     path = Path(url.removeprefix("file://")).absolute()
     while not path.exists():
         path = path.parent
@@ -61,7 +62,7 @@ def _nearest_folder(url: str) -> Path:
 
 
 def _check_disk(name: str, url: str) -> Iterator[Check]:
-    folder = _nearest_folder(url)
+    folder = nearest_folder(url)
     free = shutil.disk_usage(folder).free
     shown = f"{free / 2**30:,.0f} GiB free at {folder}"
     if not os.access(folder, os.W_OK):
@@ -105,7 +106,7 @@ def _check_sync(folder: Path) -> Check:
     return Check("disk sync", "ok", shown)
 
 
-def _check_clock() -> Check:
+def check_clock() -> Check:
     """Ask the kernel whether the clock is disciplined (adjtimex, man page adjtimex(2): 5 is TIME_ERROR)."""
     try:
         libc = ctypes.CDLL(None, use_errno=True)
@@ -126,15 +127,23 @@ def _check_session() -> Check:
     return Check("session", "ok", f"{coming.day} {opens:%H:%M} to {closes:%H:%M} New York{early}")
 
 
-def _check_owner(settings: Settings) -> Iterator[Check]:
-    for lock in sorted(_nearest_folder(settings.log).glob("*/owner.lock")):
-        try:
-            import fcntl
+def owned(log: str) -> set[str]:
+    """Partitions of a log in a folder that a process writes to now."""
+    import fcntl
 
+    found = set()
+    for lock in nearest_folder(log).glob("*/owner.lock"):
+        try:
             with lock.open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            yield Check("owner", "warn", f"a capture of {lock.parent.name} runs now", "a second one will be refused")
+            found.add(lock.parent.name)
+    return found
+
+
+def _check_owner(settings: Settings) -> Iterator[Check]:
+    for name in sorted(owned(settings.log)):
+        yield Check("owner", "warn", f"a capture of {name} runs now", "a second one will be refused")
 
 
 def check(settings: Settings) -> list[Check]:
@@ -142,7 +151,7 @@ def check(settings: Settings) -> list[Check]:
     return [
         *_check_keys(settings),
         _check_url(settings),
-        _check_clock(),
+        check_clock(),
         *_check_disk("log", settings.log),
         *_check_store(settings),
         _check_session(),

@@ -6,10 +6,11 @@ over years are one question.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -44,7 +45,12 @@ class Reason(IntEnum):
     NOT_FETCHED = 8
 
 
-_OUTCOMES = {"not_entitled": Reason.NOT_ENTITLED, "bad_request": Reason.REFUSED, "no_data": Reason.VENDOR_HAS_NONE}
+_REFUSED = ("not_entitled", "not_asked")
+_OUTCOMES = {
+    **dict.fromkeys(_REFUSED, Reason.NOT_ENTITLED),
+    "bad_request": Reason.REFUSED,
+    "no_data": Reason.VENDOR_HAS_NONE,
+}
 _HALTED = ("2", "H", "P")
 """Status codes that stop trading: CTA 2; UTP H and P (https://docs.alpaca.markets/docs/real-time-stock-pricing-data)."""
 
@@ -54,10 +60,14 @@ _EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=
 _ASKED = """
 with mine as (select * from coverage where vendor = ? and table_name = ? and coalesce("interval", '') = ?),
 done as (select chain, max(received_at) as answered from mine where is_last group by chain)
-select m.symbol, m."start", m."end", m.outcome, d.answered, sum(m."rows")::bigint as n
+select m.chain, m.endpoint, m.symbol, m."start", m."end", m.outcome, d.answered, sum(m."rows")::bigint as n
 from mine m join done d on d.chain = m.chain
-group by m.chain, m.symbol, m."start", m."end", m.outcome, d.answered
-order by d.answered
+group by m.chain, m.endpoint, m.symbol, m."start", m."end", m.outcome, d.answered
+order by d.answered, case when m.outcome in ('rows', 'no_data') then 0 else 1 end
+"""
+_POLLED = """
+select symbol, "start", "end" from coverage
+where vendor = ? and table_name = ? and coalesce("interval", '') = ? and chain like 'poll-%'
 """
 _GAPS = """
 select "start", coalesce("end", timestamptz '9999-12-31') as "end" from gaps
@@ -67,9 +77,13 @@ _STATUSES = """
 select symbol, ts, status_code from statuses where session >= ? and session <= ? order by ts, ns
 """
 _LISTING = """
-select symbol, min(listed_on) as first, max(coalesce(delisted_on, date '9999-12-31')) as last,
-    bool_or(listed_on is null) as is_open
-from tickers_latest group by symbol
+with named as (
+    select symbol, vendor, vendor_symbol, min(listed_on) as first,
+        max(case when feed <> 'details' then coalesce(delisted_on, date '9999-12-31') end) as last
+    from tickers_latest group by symbol, vendor, vendor_symbol
+)
+select symbol, min(first) as first, max(coalesce(last, date '9999-12-31')) as last, bool_or(first is null) as is_open
+from named group by symbol
 """
 
 
@@ -109,6 +123,18 @@ class Coverage:
     def missing(self) -> Mask:
         """Cells to fetch."""
         return self.cells == Reason.NOT_FETCHED
+
+
+@dataclass(frozen=True)
+class Refusals:
+    """For how long a plan's refusals count: those before `since` do not.
+
+    With `by_endpoint` one speaks for all: they count until the endpoint answers anybody, and when the last one is from
+    before `since`, one symbol is open again, to try.
+    """
+
+    since: datetime
+    by_endpoint: bool = False
 
 
 @dataclass(frozen=True)
@@ -171,9 +197,18 @@ def day_span(day: date) -> tuple[datetime, datetime]:
 
 
 def coverage(
-    store: Store, dataset: Dataset, symbols: Sequence[str], sessions: Sequence[Session], *, again: bool = False
+    store: Store,
+    dataset: Dataset,
+    symbols: Sequence[str],
+    sessions: Sequence[Session],
+    *,
+    again: bool = False,
+    refusals: Refusals | None = None,
 ) -> Coverage:
-    """Compare what a store holds with what is expected. With `again` what was asked in vain counts as not asked."""
+    """Compare what a store holds with what is expected. With `again` what was asked in vain counts as not asked.
+
+    Without `refusals` those of the plan count for ever.
+    """
     names, days = tuple(dict.fromkeys(symbols)), tuple(sessions)
     found = Coverage(dataset, names, days, np.full((len(names), len(days)), Reason.NOT_FETCHED, np.uint8))
     if not found.cells.size:
@@ -184,8 +219,8 @@ def coverage(
         _mark_halted(store, grid)
     _mark_listing(store, grid)
     if not again:
-        _mark_asked(store, grid)
-    _mark_present(store, grid)
+        _mark_asked(store, grid, refusals)
+    _mark_present(store, grid, _half_run(store, grid))
     return found
 
 
@@ -233,19 +268,57 @@ def _mark_listing(store: Store, grid: _Grid) -> None:
             grid.mark(row["symbol"], outside, Reason.NOT_LISTED, ())
 
 
-def _mark_asked(store: Store, grid: _Grid) -> None:
+def _mark_asked(store: Store, grid: _Grid, refusals: Refusals | None) -> None:
     """Sessions that a complete request answered for, after they had ended."""
     d = grid.found.dataset
-    for row in store.query(_ASKED, [d.vendor, d.table, d.interval or ""]).to_pylist():
+    rows = store.query(_ASKED, [d.vendor, d.table, d.interval or ""]).to_pylist()
+    void = _void(rows, refusals, grid.row_of) if refusals else set()
+    for row in rows:
+        is_files_refusal = row["outcome"] in _REFUSED and row["endpoint"].startswith("flat_")
+        if row["chain"] in void or (refusals is not None and is_files_refusal):
+            continue  # what the files' plan lacks, requests may have
         nothing = Reason.NO_TRADE if row["n"] else Reason.VENDOR_HAS_NONE
         reason = _OUTCOMES.get(row["outcome"], nothing)
         columns = grid.within(row["start"], row["end"], row["answered"])
         grid.mark(row["symbol"], columns, reason, (Reason.NOT_LISTED,))
 
 
-def _mark_present(store: Store, grid: _Grid) -> None:
+def _void(rows: Sequence[dict[str, Any]], refusals: Refusals, known: Container[str]) -> set[str]:
+    """Chains that the plan refused so long ago, or before it grew, that they are to be asked for again."""
+    refused = [r for r in rows if r["outcome"] in _REFUSED]
+    if not refusals.by_endpoint:
+        return {r["chain"] for r in refused if r["answered"] < refusals.since}
+    answered, last, tried = dict[str, datetime](), dict[str, datetime](), dict[str, str]()
+    for row in rows:  # in the order of their answers
+        if row["outcome"] in ("rows", "no_data"):
+            answered[row["endpoint"]] = row["answered"]
+        elif row["outcome"] == "not_entitled":
+            last[row["endpoint"]] = row["answered"]
+        if row["outcome"] in _REFUSED and row["symbol"] in known:
+            tried.setdefault(row["endpoint"], row["symbol"])
+
+    def is_void(row: dict[str, Any]) -> bool:
+        endpoint = row["endpoint"]
+        is_due = last.get(endpoint, _EPOCH) < refusals.since and tried.get(endpoint) == row["symbol"]
+        return is_due or answered.get(endpoint, _EPOCH) > row["answered"]
+
+    return {r["chain"] for r in refused if is_void(r)}
+
+
+def _half_run(store: Store, grid: _Grid) -> Mask:
+    """Cells of which polls asked for a part while the session ran, and nothing asked for the whole since."""
+    d = grid.found.dataset
+    touched = np.zeros(grid.found.cells.shape, bool)
+    for row in store.query(_POLLED, [d.vendor, d.table, d.interval or ""]).to_pylist():
+        at = grid.row_of.get(row["symbol"])
+        if at is not None:
+            touched[at] |= (grid.ends > _micro(row["start"])) & (grid.starts < _micro(row["end"]))
+    return touched & (grid.found.cells == Reason.NOT_FETCHED)
+
+
+def _mark_present(store: Store, grid: _Grid, half_run: Mask) -> None:
     """Cells with rows: of a daily table those that came after the close, since a running total is no day; those of a
-    live table stay gaps while a gap in them is not healed.
+    live table stay gaps while a gap in them is not healed, and stay to be fetched while polls alone asked for them.
     """
     d, days, cells = grid.found.dataset, grid.found.sessions, grid.found.cells
     interval = ' and "interval" = ?' if "interval" in TABLES[d.table].schema.names else ""
@@ -259,6 +332,7 @@ def _mark_present(store: Store, grid: _Grid) -> None:
     last = rows.column("last").cast(TIMESTAMP).cast(pa.int64()).to_numpy()
     good = (row >= 0) & (column >= 0)
     good &= (cells[row, column] != Reason.GAP) if d.is_live else (last >= grid.closes[column])
+    good &= ~half_run[row, column]
     cells[row[good], column[good]] = Reason.PRESENT
 
 

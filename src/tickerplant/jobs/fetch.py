@@ -13,10 +13,12 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from threading import Event
+from typing import TypeAlias
 
 import structlog
 
 from tickerplant.errors import BadData, Fatal, Retryable
+from tickerplant.jobs.entitlement import Entitlement
 from tickerplant.model import Kind, LogWriter
 from tickerplant.net.http import QuotaSpent, RestClient
 from tickerplant.rest import Answer, Ask, Asked, Call, Endpoint, Outcome, Verdict, encode_asked
@@ -40,6 +42,7 @@ class Failure:
 
     symbols: tuple[str, ...]
     reason: str
+    outcome: str = Outcome.RETRY.value
 
 
 @dataclass
@@ -58,6 +61,20 @@ class Fetched:
         return self.outcome == "done" and not self.failures
 
 
+def together(first: Fetched, second: Fetched) -> Fetched:
+    """Two runs as one; the outcome is that of the one that went worse, the second's if both went ill."""
+    return Fetched(
+        first.chains + second.chains,
+        first.landed + second.landed,
+        first.failures + second.failures,
+        first.outcome if second.outcome == "done" else second.outcome,
+        second.retry_after_s or first.retry_after_s,
+    )
+
+
+Page: TypeAlias = tuple[Todo, Call, Answer, Verdict]
+
+
 def todo_of(endpoint: Endpoint, asks: Iterable[Ask]) -> list[Todo]:
     """New chains for what is to be asked."""
     return [Todo(endpoint.call(ask), ask, endpoint) for ask in asks]
@@ -72,6 +89,9 @@ class _Fetch:
     queue: list[Todo]
     stop: Event
     report: Callable[[Fetched], None]
+    plan: Entitlement
+    is_whole: bool = False
+    clock: Callable[[], int] = time.time_ns
     done: Fetched = field(default_factory=Fetched)
     fatal: Fatal | None = None
 
@@ -107,13 +127,16 @@ class _Fetch:
     async def _chain(self, todo: Todo) -> None:
         """Ask for page after page until there is none, or the run is over."""
         call: Call | None = todo.call
+        held: list[Page] = []
         while call is not None and not self._is_over:
-            answer, verdict = await self.client.ask(call)
+            answer, verdict = await self.plan.ask(self.client, call)
             if verdict.outcome == Outcome.BAD_REQUEST and todo.ask is not None and len(todo.ask.symbols) > 1:
                 self._divide(todo)
                 return
             following = self._next(call, answer, verdict)
-            self._land(todo, call, answer, verdict)
+            held.append((todo, call, answer, verdict))
+            if following is None or not self.is_whole:
+                self._land(held)
             call = following
         if call is None:
             self.done.chains += 1
@@ -127,12 +150,15 @@ class _Fetch:
             raise BadData(f"{self.client.vendor} {call.path}: expected another page, was the same again")
         return following
 
-    def _land(self, todo: Todo, call: Call, answer: Answer, verdict: Verdict) -> None:
-        asked = Asked(call=call, chain=todo.chain, status=answer.status, outcome=verdict.outcome.value)
-        self.writer.append(Kind.RESPONSE, time.time_ns(), answer.body, encode_asked(asked))
-        self.done.landed += 1
-        if verdict.outcome not in (Outcome.ROWS, Outcome.NO_DATA):
-            self._failed(todo, verdict.reason)
+    def _land(self, held: list[Page]) -> None:
+        """Append pages to the log, one after the other, and forget them."""
+        for todo, call, answer, verdict in held:
+            asked = Asked(call=call, chain=todo.chain, status=answer.status, outcome=verdict.outcome.value)
+            self.writer.append(Kind.RESPONSE, self.clock(), answer.body, encode_asked(asked))
+            self.done.landed += 1
+            if verdict.outcome not in (Outcome.ROWS, Outcome.NO_DATA):
+                self._failed(todo, verdict.reason, verdict.outcome)
+        held.clear()
 
     def _divide(self, todo: Todo) -> None:
         """Ask for each half of the symbols of a refused request."""
@@ -142,8 +168,8 @@ class _Fetch:
         halves = [replace(todo.ask, symbols=part) for part in (symbols[:middle], symbols[middle:])]
         self.queue += todo_of(todo.endpoint, halves)
 
-    def _failed(self, todo: Todo, reason: str) -> None:
-        self.done.failures.append(Failure(todo.call.symbols, reason))
+    def _failed(self, todo: Todo, reason: str, outcome: Outcome = Outcome.RETRY) -> None:
+        self.done.failures.append(Failure(todo.call.symbols, reason, outcome.value))
         log.warning("request failed", vendor=self.client.vendor, symbols=todo.call.symbols[:3], problem=reason)
 
 
@@ -154,13 +180,20 @@ def fetch(
     *,
     stop: Event | None = None,
     report: Callable[[Fetched], None] = lambda fetched: None,
+    plan: Entitlement | None = None,
+    is_whole: bool = False,
+    clock: Callable[[], int] = time.time_ns,
 ) -> Fetched:
     """Ask for all chains, the first ones first, and land every answer. On return they are on disk.
 
+    With `is_whole` the pages of a chain are landed together, once there is no next one: they stand one after the other
+    in the log, and a chain that was cut short is not there at all. `clock` is the receipt in nanoseconds.
+
     A spent quota or `stop` ends the run between two pages with what was landed until then. Raises Fatal when the
-    account is refused; what was landed before stays.
+    account is refused; what was landed before stays. `plan` is what is known of the account's plan.
     """
-    run = _Fetch(client, writer, list(reversed(list(todos))), stop or Event(), report)
+    waiting = list(reversed(list(todos)))
+    run = _Fetch(client, writer, waiting, stop or Event(), report, plan or Entitlement(), is_whole, clock)
     try:
         return asyncio.run(run.run())
     finally:

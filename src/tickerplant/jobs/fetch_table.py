@@ -5,6 +5,7 @@ The store's ledger decides, so the same call can be made again after anything.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -12,15 +13,20 @@ from threading import Event
 
 from tickerplant.calendar import Session
 from tickerplant.errors import Busy, UsageError
-from tickerplant.jobs.coverage import Coverage, Dataset, coverage, without
-from tickerplant.jobs.fetch import Fetched, Todo, fetch, todo_of
-from tickerplant.jobs.load import VendorOf, load
+from tickerplant.jobs.coverage import Coverage, Dataset, Refusals, coverage, without
+from tickerplant.jobs.entitlement import REMEMBERED, Entitlement, refused_endpoints
+from tickerplant.jobs.fetch import Fetched, Todo, fetch, todo_of, together
+from tickerplant.jobs.landed import load_landed
+from tickerplant.jobs.load import VendorOf
+from tickerplant.jobs.load_decode import feed_of
+from tickerplant.jobs.load_repair import REPAIR, REST
 from tickerplant.jobs.plan import Cost, Plan, cost, plans
+from tickerplant.jobs.polled import POLLED, apart, polled_days, so_far, whole_todos
 from tickerplant.jobs.unfinished import unfinished
-from tickerplant.model import Log, LogWriter, Store, split_position
+from tickerplant.model import Log, LogWriter, Store
 from tickerplant.net.http import RestClient, Traffic
 from tickerplant.rest import ALL, Ask
-from tickerplant.tables import TABLES
+from tickerplant.tables import SNAPSHOTS, TABLES
 
 _PARTITIONS = 64
 
@@ -35,6 +41,13 @@ class FetchPlan:
     others: tuple[tuple[str, int], ...] = ()
     """Endpoints that were not chosen, with their calls."""
     before: Coverage | None = None
+    polls: tuple[Todo, ...] = ()
+    """Requests whose answers are compared with what the store has, since they say some of it again."""
+
+    @property
+    def requests(self) -> int:
+        """Requests to make or to finish."""
+        return len(self.todos) + len(self.polls)
 
     @property
     def resumed(self) -> int:
@@ -56,15 +69,8 @@ class FetchSummary:
 
 def load_answers(log: Log, store: Store, vendor: str, vendor_of: VendorOf, stop: Event | None = None) -> int:
     """Load what was landed for a vendor; returns the rows."""
-    mine = [p for p in log.partitions() if p == f"{vendor}.rest" or p.startswith(f"{vendor}.rest.")]
-    found = [p for p in mine if _has_more(log, store, p)]
-    return load(log, store, vendor_of, partitions=found, stop=stop).counters.stored if found else 0
-
-
-def _has_more(log: Log, store: Store, partition: str) -> bool:
-    """Whether a partition holds something that is not loaded."""
-    number, offset = split_position(store.progress(partition).position)
-    return any(s.number > number or (s.number == number and s.size_bytes > offset) for s in log.segments(partition))
+    mine = [p for p in log.partitions() if feed_of(p) in ((vendor, REST), (vendor, REPAIR))]
+    return load_landed(log, store, vendor_of, mine, stop)
 
 
 def plan_sessions(
@@ -78,23 +84,32 @@ def plan_sessions(
     endpoint: str | None = None,
     again: bool = False,
     now: datetime | None = None,
+    is_poll: bool = False,
 ) -> FetchPlan:
-    """What to ask for so that symbols have rows in sessions. Sessions that have not ended are left out.
+    """What to ask for so that symbols have rows in sessions. Sessions that have not ended are left out, except for a
+    poll's: that asks for the intraday bars so far of the running one.
 
-    With `again` what was asked in vain is asked for again.
+    With `again` what was asked in vain is asked for again; what the plan refused is after a day in any case.
     """
     at = now or datetime.now(UTC)
     over = [s for s in sessions if s.post_close <= at]
-    before = coverage(store, dataset, symbols, over, again=again)
+    refusals = Refusals(at - REMEMBERED, client.rest.is_plan_by_endpoint)
+    before = coverage(store, dataset, symbols, over, again=again, refusals=refusals)
     begun = unfinished(store, dataset.vendor, dataset.table, at)
     open_holes = without(before, [t.call for t in begun])
+    begun = [t for t in begun if t.call.endpoint in {e.name for e in client.rest.endpoints}]
     limits, parallel = client.limiter.limits, client.options.parallel
-    candidates = plans(client.rest, open_holes, feed, endpoint) if symbols else []
+    unseen, half_run = apart(open_holes, polled_days(store, dataset))
+    candidates = plans(client.rest, unseen, feed, endpoint) if symbols else []
     chosen = candidates[0] if candidates else None
     todos = (*begun, *(todo_of(chosen.endpoint, chosen.asks) if chosen else ()))
+    polls = [*whole_todos(client.rest, half_run, feed)]
+    if is_poll and dataset.table in POLLED:
+        polls += so_far(store, client.rest, dataset, symbols, feed, at)
     spent = cost(chosen, limits, parallel) if chosen else Cost(0, 0.0, 0.0)
     others = tuple((p.endpoint.name, p.pages) for p in candidates[1:])
-    return FetchPlan(todos, chosen, replace(spent, calls=spent.calls + len(begun)), others, before)
+    total = replace(spent, calls=spent.calls + len(begun) + len(polls))
+    return FetchPlan(todos, chosen, total, others, before, tuple(polls))
 
 
 _FRESH = timedelta(hours=20)
@@ -111,6 +126,7 @@ def plan_lists(
     endpoint: str | None = None,
     again: bool = False,
     now: datetime | None = None,
+    is_poll: bool = False,
 ) -> FetchPlan:
     """What to ask for so that reference data (tickers, splits, dividends, ...) of the span are fresh."""
     at = now or datetime.now(UTC)
@@ -118,7 +134,9 @@ def plan_lists(
     if not fitting:
         raise UsageError(f"fetch: expected {client.vendor} to have {table}, was no such endpoint")
     wanted = [e for e in fitting if (e.shape == "market") == (not symbols or tuple(symbols) == ALL)] or fitting
-    fresh = set() if again else _fresh(store, client.vendor, table, at - _FRESH)
+    fresh = (
+        set() if again or (is_poll and table == SNAPSHOTS.name) else _fresh(store, client.vendor, table, at - _FRESH)
+    )
     asks: list[tuple[str, Ask]] = []
     todos: list[Todo] = list(unfinished(store, client.vendor, table, at))
     begun = {t.call.endpoint for t in todos}
@@ -149,13 +167,26 @@ def run_plan(
     vendor_of: VendorOf,
     todos: Iterable[Todo],
     *,
+    polls: Sequence[Todo] = (),
     stop: Event | None = None,
     report: Callable[[Fetched], None] = lambda fetched: None,
+    clock: Callable[[], int] = time.time_ns,
+    again: bool = False,
+    now: datetime | None = None,
 ) -> FetchSummary:
-    """Ask for everything and load the answers. What was landed before an error is loaded by the next run."""
+    """Ask for everything and load the answers. What was landed before an error is loaded by the next run.
+
+    With `again` also what the account's plan has refused within the last day. Answers to `polls` go to a partition
+    whose rows are compared with the store's, so that none is there twice.
+    """
     client.traffic = Traffic()
+    plan = Entitlement({} if again else refused_endpoints(store, client.vendor, now or datetime.now(UTC)))
     with free_writer(log, client.vendor) as writer:
-        fetched = fetch(client, writer, todos, stop=stop, report=report)
+        fetched = fetch(client, writer, todos, stop=stop, report=report, plan=plan, clock=clock)
+    if polls and fetched.outcome in ("done", "failed"):
+        with free_writer(log, client.vendor, REPAIR) as writer:
+            more = fetch(client, writer, polls, stop=stop, report=report, plan=plan, is_whole=True, clock=clock)
+        fetched = together(fetched, more)
     rows = load_answers(log, store, client.vendor, vendor_of)
     return FetchSummary(fetched, rows, client.traffic.calls, client.traffic.bytes)
 

@@ -50,9 +50,7 @@ def gaps_of_record(record: Record) -> list[Gap]:
         return []
     closes = record.kind is Kind.CONNECTED
     reason = gap.get("reason") or payload.get("reason") or "disconnected"
-    evidence = {
-        k: v for k, v in {**payload, **gap}.items() if k not in ("gap", "starts", "channels", "symbols", "reason")
-    }
+    evidence = {k: v for k, v in {**payload, **gap}.items() if k not in ("gap", "starts", "channels", "reason")}
     try:
         return [
             Gap(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,14 +14,14 @@ import msgspec
 import pyarrow as pa
 import structlog
 
-from tickerplant.errors import Busy, TickerplantError
+from tickerplant.errors import Busy, Retryable, TickerplantError
 from tickerplant.model import Batch, Counters, Position, Store
 from tickerplant.tables import JOBS
 
 log = structlog.get_logger()
 
 _LEDGER = "plant.jobs"
-_TRIES = 20
+_TRIES, _PAUSE_S = 100, 0.1
 
 
 @dataclass
@@ -40,7 +41,10 @@ class Job:
 
 @contextmanager
 def job(store: Store, what: str, selection: Mapping[str, Any]) -> Iterator[Job]:
-    """Write a run's row when it starts (`running`) and when it ends. A run that was killed stays `running`."""
+    """Write a run's row when it starts (`running`) and when it ends. A run that was killed stays `running`.
+
+    A store that is away costs the row, not the run.
+    """
     run = Job(secrets.token_hex(8), what, selection, datetime.now(UTC))
     _write(store, run, "running", None)
     try:
@@ -67,13 +71,22 @@ def _write(store: Store, run: Job, outcome: str, ended_at: datetime | None) -> N
         "error": run.error,
     }
     batch = Batch(JOBS, pa.RecordBatch.from_pylist([row], JOBS.schema))
-    for _ in range(_TRIES):
+    try:
+        note(store, _LEDGER, [batch])
+    except (Busy, Retryable) as problem:
+        log.warning("job not logged", job=run.job, what=run.what, problem=str(problem))
+
+
+def note(store: Store, ledger: str, batches: Sequence[Batch]) -> None:
+    """Write rows that come from no log; `ledger` counts such writes. Raises Busy after many tries."""
+    for left in reversed(range(_TRIES)):
         try:
-            with store.loading(_LEDGER, wait_s=10):
-                progress = store.progress(_LEDGER)
+            with store.loading(ledger, wait_s=0):
+                progress = store.progress(ledger)
                 start = max(progress.position, *progress.cuts, Position(0))
-                store.write(_LEDGER, progress.position, Position(start + 1), [batch], Counters())
+                store.write(ledger, progress.position, Position(start + 1), batches, Counters())
                 return
         except Busy:
-            continue
-    log.warning("job not logged", job=run.job, what=run.what)
+            if not left:
+                raise
+            time.sleep(_PAUSE_S)

@@ -38,9 +38,12 @@ class Follower:
     holds. `output` is then what it last printed on stdout, `restarts` how often it was started again.
     """
 
-    def __init__(self, arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, arguments: Sequence[str], environment: Mapping[str, str] | None = None, what: str = "loader"
+    ) -> None:
         self._command = [sys.executable, "-m", "tickerplant", *arguments]
         self._environment = {**os.environ, **(environment or {})}
+        self._what = what
         self._ending = Event()
         self._process: subprocess.Popen[str] | None = None
         self._thread = Thread(target=self._supervise, name="follower", daemon=True)
@@ -76,7 +79,7 @@ class Follower:
                 continue
             self.output, _ = self._process.communicate()
             wait = next_wait(wait, time.monotonic() - began)
-            log_lines.warning("loader ended early, starting it again", exit_code=code, wait_s=wait)
+            log_lines.warning(f"{self._what} ended early, starting it again", exit_code=code, wait_s=wait)
             self._ending.wait(wait)
             self._process, began = self._start(), time.monotonic()
             self.restarts += 1
@@ -90,6 +93,6 @@ class Follower:
         try:
             self.output, _ = process.communicate(timeout=_DRAIN_S)
         except subprocess.TimeoutExpired:
-            log_lines.warning("loader did not finish; load again to catch up", waited_s=_DRAIN_S)
+            log_lines.warning(f"{self._what} did not finish; do it again to catch up", waited_s=_DRAIN_S)
             process.kill()
             self.output, _ = process.communicate()

@@ -11,10 +11,11 @@ from tickerplant.model import Store
 from tickerplant.rest import Call
 
 _KEPT = timedelta(hours=24)
-"""How long a page token is trusted; an older chain is asked for from its start."""
+"""How long a page token is trusted; an older chain is asked for from its start. A file's place never ends."""
 
 _SQL = """
-with mine as (select * from coverage where vendor = ? and table_name = ? and received_at >= ?),
+with mine as (select * from coverage where vendor = ? and table_name = ?
+    and (received_at >= ? or endpoint like 'flat_%') and chain not like 'repair-%' and chain not like 'poll-%'),
 newest as (select chain, max(page) as page, bool_or(is_last) as is_done from mine group by chain)
 select distinct m.chain, m.next_call from mine m join newest n on n.chain = m.chain and n.page = m.page
 where not n.is_done and m.next_call is not null

@@ -29,8 +29,11 @@ def members(store: Store, name: str, on: date) -> list[str]:
 
 
 def listed(store: Store, vendor: str) -> list[str]:
-    """Active tickers that a vendor lists, by its last answer."""
-    sql = "select distinct symbol from tickers_latest where vendor = ? and is_active order by symbol"
+    """Active tickers that a vendor lists, by its last list; details of single tickers do not count."""
+    sql = (
+        "select distinct symbol from tickers_latest where vendor = ? and is_active and feed <> 'details' "
+        "order by symbol"
+    )
     return [r["symbol"] for r in store.query(sql, [vendor]).to_pylist()]
 
 

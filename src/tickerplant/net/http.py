@@ -106,6 +106,8 @@ class RestClient:
             return Answer(0, b"", {}), Verdict(
                 Outcome.RETRY, _redacted(f"{type(error).__name__}: {error}", self._words())
             )
+        finally:
+            self.limiter.answered()
         verdict = self.rest.judge(call, answer)
         return answer, Verdict(verdict.outcome, _redacted(verdict.reason, self._words()), verdict.wait_s)
 

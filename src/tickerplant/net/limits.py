@@ -2,7 +2,9 @@
 
 A request is counted before it is sent, in a small SQLite file. A window slides: at most `calls` in any `seconds`, so no
 fixed minute or day of the vendor, wherever it begins, can hold more. A count is kept as if the call came at the end of
-its slot (a fiftieth of the shortest window), which errs on the safe side only.
+its slot (a fiftieth of the shortest window), which errs on the safe side only. The vendor counts when a call arrives,
+some time after it was sent: with `flight_s` a call on its way belongs to every window that ends now, and its count
+stands where the answer came (docs/decisions/0161-calls-in-flight.md).
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import hashlib
 import math
 import sqlite3
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +26,7 @@ _WAIT_FOR_LOCK_S = 30.0
 _TABLES = """
 create table if not exists sent (account text, at real, calls integer, primary key (account, at)) without rowid;
 create table if not exists blocked (account text primary key, until real, reason text) without rowid;
+create table if not exists flying (id integer primary key, account text, until real);
 """
 
 
@@ -35,13 +39,23 @@ def account_name(vendor: str, credentials: Credentials) -> str:
 
 
 class Limiter:
-    """The allowance of one account. Safe to use from several processes; not from several threads at once."""
+    """The allowance of one account. Safe to use from several processes; not from several threads at once.
+
+    `clock` gives seconds since 1970. `flight_s` is the longest that a call may be on its way; above 0 each call taken
+    ends with `answered`, and one whose process was killed is taken to have arrived that late.
+    """
 
     def __init__(
-        self, path: Path, account: str, limits: Sequence[RateLimit], clock: Callable[[], float] = time.time
+        self,
+        path: Path,
+        account: str,
+        limits: Sequence[RateLimit],
+        clock: Callable[[], float] = time.time,
+        flight_s: float = 0.0,
     ) -> None:
         self.limits = tuple(limits)
-        self._account, self._clock = account, clock
+        self._account, self._clock, self._flight_s = account, clock, flight_s
+        self._flying: deque[int] = deque()
         self._slot = min((limit.seconds for limit in limits), default=1.0) / _SLOTS
         path.parent.mkdir(parents=True, exist_ok=True)
         self._database = sqlite3.connect(path, timeout=_WAIT_FOR_LOCK_S, isolation_level=None, check_same_thread=False)
@@ -55,12 +69,20 @@ class Limiter:
             now = self._clock()
             wait = max(self._blocked(now), *(self._wait(limit, now) for limit in self.limits), 0.0)
             if wait <= 0:
-                at = math.ceil(now / self._slot) * self._slot
-                self._database.execute(
-                    "insert into sent values (?, ?, 1) on conflict do update set calls = calls + 1", [self._account, at]
-                )
+                if self._flight_s:
+                    self._depart(now)
+                else:
+                    self._count(now)
                 self._forget(now)
             return wait
+
+    def answered(self) -> None:
+        """A call that was taken is over, answered or failed: it arrived by now."""
+        if self._flying:
+            with self._transaction():
+                # Which of them is all the same: each row stands for one call that may still arrive.
+                self._database.execute("delete from flying where id = ?", [self._flying.popleft()])
+                self._count(self._clock())
 
     def wait_of(self) -> float:
         """Seconds until a call may be sent; counts nothing."""
@@ -94,9 +116,25 @@ class Limiter:
             raise
         self._database.execute("commit")
 
+    def _count(self, now: float) -> None:
+        at = math.ceil(now / self._slot) * self._slot
+        self._database.execute(
+            "insert into sent values (?, ?, 1) on conflict do update set calls = calls + 1", [self._account, at]
+        )
+
+    def _depart(self, now: float) -> None:
+        left = self._database.execute(
+            "insert into flying (account, until) values (?, ?) returning id", [self._account, now + self._flight_s]
+        )
+        self._flying.append(left.fetchone()[0])
+
     def _window(self, limit: RateLimit, now: float) -> list[tuple[float, int]]:
+        """When the window's calls arrived at the latest, and how many, oldest first."""
+        since = now - limit.seconds
         return self._database.execute(
-            "select at, calls from sent where account = ? and at > ? order by at", [self._account, now - limit.seconds]
+            "select at, calls from sent where account = ? and at > ? "
+            "union all select min(until, ?), 1 from flying where account = ? and until > ? order by 1",
+            [self._account, since, now, self._account, since],
         ).fetchall()
 
     def _wait(self, limit: RateLimit, now: float) -> float:
@@ -117,4 +155,7 @@ class Limiter:
 
     def _forget(self, now: float) -> None:
         longest = max((limit.seconds for limit in self.limits), default=0.0)
-        self._database.execute("delete from sent where account = ? and at <= ?", [self._account, now - longest])
+        for table, time_of in (("sent", "at"), ("flying", "until")):
+            self._database.execute(
+                f"delete from {table} where account = ? and {time_of} <= ?", [self._account, now - longest]
+            )

@@ -77,6 +77,11 @@ def public_url(url: str) -> str:
     return f"{parts.scheme}://{host}{port}{parts.path}"
 
 
+def is_loopback(url: str) -> bool:
+    """Whether a URL names this machine."""
+    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
+
+
 def retry_after_s(value: str | None, now: float | None = None) -> float | None:
     """Seconds that a Retry-After header asks for (a number or an HTTP date, RFC 9110 10.2.3); None when unreadable."""
     if value is None:

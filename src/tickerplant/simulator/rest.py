@@ -31,6 +31,7 @@ _Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 _Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _STARTED_S = 10.0
+_SENT_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ class RestOptions:
     seed: int = 0
     account: Account = Account()
     ports: tuple[int, ...] = ()
+    bytes_per_s: float | None = None
+    """The pace of a body beyond its first 64 KiB, as over a slow line; as fast as it goes when None."""
 
 
 @dataclass
@@ -73,7 +76,13 @@ class RestSide:
         answer = self.answer(_request(scope, self.clock()))
         headers = [(k.encode(), v.encode()) for k, v in answer.headers.items()]
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        await send({"type": "http.response.body", "body": answer.body})
+        body = b"" if scope["method"] == "HEAD" else answer.body
+        pace = self.options.bytes_per_s
+        while pace is not None and len(body) > _SENT_BYTES:
+            await send({"type": "http.response.body", "body": body[:_SENT_BYTES], "more_body": True})
+            body = body[_SENT_BYTES:]
+            await asyncio.sleep(_SENT_BYTES / pace)
+        await send({"type": "http.response.body", "body": body})
 
     def answer(self, request: HttpRequest) -> Answer:
         """The answer to a request, or a refusal."""
@@ -101,7 +110,7 @@ def _request(scope: _Scope, now: float) -> HttpRequest:
     headers = {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]}
     params = tuple(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
     base = f"{scope['scheme']}://{headers.get('host', '127.0.0.1')}"
-    return HttpRequest(scope["path"], params, headers, datetime.fromtimestamp(now, UTC), base)
+    return HttpRequest(scope["path"], params, headers, datetime.fromtimestamp(now, UTC), base, scope["method"])
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,13 @@ def open_store(
         return _postgres(url, chosen, read_only)
     from tickerplant.stores.lake import LakeStore
 
-    return LakeStore(_folder(url), read_only=read_only, keep_versions=chosen.keep_versions, retention=chosen.retention)
+    return LakeStore(
+        _folder(url),
+        read_only=read_only,
+        keep_versions=chosen.keep_versions,
+        retention=chosen.retention,
+        marts=chosen.marts,
+    )
 
 
 def is_postgres(url: str) -> bool:

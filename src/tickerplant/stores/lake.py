@@ -18,6 +18,7 @@ from tickerplant.schema import TIMESTAMP, Table
 from tickerplant.stores.lake_files import by_session, write_file
 from tickerplant.stores.lake_history import pack
 from tickerplant.stores.lake_log import CHECKPOINT_EVERY, RETIRED, Moved, TableLog
+from tickerplant.stores.lake_marts import FOLDER, Marts
 from tickerplant.stores.lake_rewrite import Merging, merge_small, upsert
 from tickerplant.stores.lease import FileLease
 from tickerplant.tables import PLANT_TABLES, POSITIONS, TABLES, VENDOR_TABLES
@@ -42,8 +43,10 @@ class LakeStore:
         keep_versions: timedelta = timedelta(days=7),
         merging: Merging | None = None,
         retention: Retention = Retention(),  # noqa: B008
+        marts: str = FOLDER,
     ) -> None:
         self.root = root.absolute()
+        self.marts = Marts(self.root, marts)
         self.url = str(root)
         self.keep_versions, self.retention = keep_versions, retention
         self._read_only = read_only
@@ -54,6 +57,10 @@ class LakeStore:
     def table_log(self, name: str) -> TableLog:
         """The transaction log of a table."""
         return self._logs[name]
+
+    def table_logs(self) -> dict[str, TableLog]:
+        """The transaction logs of all tables."""
+        return dict(self._logs)
 
     def progress(self, partition: str) -> Progress:
         """Where to resume; position 0 for a partition never loaded."""
@@ -121,6 +128,11 @@ class LakeStore:
         self._writable("load")
         return self._lease(partition, f"loading {partition} into {self.url}", wait_s)
 
+    def transforming(self) -> FileLease:
+        """Be the only one that builds marts. Raises Busy while another does."""
+        self._writable("transform")
+        return self._lease(f"transform {self.marts.root.name}", f"transforming {self.url}", 0)
+
     def _lease(self, name: str, what: str, wait_s: float | None = None) -> FileLease:
         return FileLease(self.root / "_leases" / f"{quote(name, safe='')}.lock", what, wait_s)
 
@@ -131,7 +143,7 @@ class LakeStore:
         Idempotent: a sorted session is left alone until late rows come. Yields each session after its commit. Raises
         Fatal, and leaves the session as it was, when count or checksum differ; Busy while another process maintains.
         """
-        from tickerplant.stores.lake_maintain import maintain_table, retire
+        from tickerplant.stores.lake_maintain import maintain_table, retire, vacuum
 
         self._writable("maintain")
         with self._lease("maintain", f"maintaining {self.url}", 0):
@@ -140,6 +152,10 @@ class LakeStore:
                 if oldest is not None:
                     yield from retire(log, oldest)
                 yield from maintain_table(log, before, self.keep_versions if keep is None else keep)
+            for log in self.marts.logs():
+                log.refresh()
+                pack(log)
+                vacuum(log, self.keep_versions if keep is None else keep)
 
     def pending(self, before: date) -> list[tuple[str, str]]:
         """(table, session) that `maintain` would sort."""
@@ -169,8 +185,12 @@ class LakeStore:
         if self._engine is None:
             from tickerplant.stores.lake_query import Engine
 
-            self._engine = Engine(self.root, self._logs)
+            self._engine = Engine(self.root, self._logs, self.marts)
         return self._engine.query(sql, parameters, as_of)
+
+    def analyse(self, sql: str) -> pa.Table:
+        """The result of one statement over whole sessions; here as any other."""
+        return self.query(sql)
 
     def scan(self, table: Table, selection: Selection, as_of: datetime | int | None = None) -> Iterator[pa.RecordBatch]:
         """Rows of one table for symbols and `[start, end)` of its time column, in no particular order, files pruned."""
@@ -186,6 +206,10 @@ class LakeStore:
     def tables(self) -> list[str]:
         """Names of the tables that exist."""
         return [name for name, log in self._logs.items() if log.refresh().version >= 0]
+
+    def mart_names(self) -> list[str]:
+        """Names of the marts and their views."""
+        return self.marts.names()
 
     def close(self) -> None:
         """Release handles; idempotent."""

@@ -12,6 +12,9 @@ import msgspec
 
 from tickerplant.stores.lake_schema import SESSION
 
+NOTE = "tickerplant"
+"""The parameter of a commit that holds what we note about it."""
+
 Value = str | int | float | bool | None
 
 
@@ -112,6 +115,8 @@ class Commit(msgspec.Struct, frozen=True):
     added: list[File]
     removed: list[str]
     transactions: dict[str, int] = {}
+    data_change: bool = True
+    """False when rows only moved to other files."""
 
 
 @dataclass
@@ -144,10 +149,11 @@ def actions_of(
     transaction: tuple[str, int, int] | None,
     data_change: bool,
     now: int,
+    note: str | None = None,
 ) -> list[Action]:
     """The actions of one commit, as they stand in its file. `now` is milliseconds UTC."""
-    mode = "Overwrite" if removed else "Append"
-    found = [Action(commit_info=Info(now, "WRITE" if data_change else "OPTIMIZE", {"mode": mode}))]
+    told = {"mode": "Overwrite" if removed else "Append"} | ({NOTE: note} if note is not None else {})
+    found = [Action(commit_info=Info(now, "WRITE" if data_change else "OPTIMIZE", told))]
     if transaction:
         found.append(Action(txn=Transaction(transaction[0], transaction[2], now)))
     for file in removed:

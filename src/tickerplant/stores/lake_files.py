@@ -32,9 +32,9 @@ class DataFile:
     """One new file: `write` rows, then `close` for what to commit. Leaving `with` on an error deletes it."""
 
     def __init__(
-        self, folder: Path, table: Table, session: str | None, *, prefix: str = "part", level: int = 1
+        self, folder: Path, table: Table, session: str | None, *, prefix: str = "part", level: int = 1, suffix: str = ""
     ) -> None:
-        name = f"{prefix}-{time.time_ns() // 1000:016d}-{uuid4().hex[:12]}.parquet"
+        name = f"{prefix}-{time.time_ns() // 1000:016d}-{uuid4().hex[:12]}{suffix}.parquet"
         self._relative = f"{SESSION}={session}/{name}" if session else name
         self.path = folder / self._relative
         self._is_new_folder = not self.path.parent.is_dir()

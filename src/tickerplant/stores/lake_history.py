@@ -76,6 +76,23 @@ def state_when(log: TableLog, moment: datetime) -> State:
     return State()
 
 
+def commits_between(log: TableLog, after: int, last: int) -> list[Commit] | None:
+    """The commits of versions `(after, last]` in order; None when some are not kept any more."""
+    found: dict[int, Commit] = {}
+    for version in range(last, after, -1):
+        commit = log.read_commit(version)
+        if commit is None:
+            break
+        found[version] = commit
+    missing = last - len(found)
+    for path in reversed(_packs(log)):
+        if missing > after and _span(path)[0] <= missing:
+            found.update((c.version, c) for c in _read_pack(path)[1] if after < c.version <= missing)
+            missing = _span(path)[0] - 1
+    wanted = range(after + 1, last + 1)
+    return [found[v] for v in wanted] if all(v in found for v in wanted) else None
+
+
 def recently_removed(log: TableLog, since_ms: int) -> set[str]:
     """Paths of the files that commits since a moment removed: what versions still kept may need."""
     paths: set[str] = set()

@@ -40,6 +40,7 @@ CHECKPOINT_EVERY = 100
 RETIRED = "_retired"
 """The application whose version counts the rows that retention dropped."""
 
+_NEITHER = Add("", 0, data_change=False)
 _PROTOCOL = (1, 2)
 _VERSION_KEY = "tickerplant.version"
 _CONFIGURATION = {
@@ -133,19 +134,21 @@ class TableLog:
         transaction: tuple[str, int, int] | None = None,
         *,
         data_change: bool = True,
+        note: str | None = None,
+        head: bytes = b"",
     ) -> None:
         """Add and remove files in one version, durably.
 
         `transaction` is (application, its version expected now, its version then). Raises Moved, and changes nothing,
         when the application's version is another one or a removed file is no longer there. A checkpoint follows when
-        due.
+        due. `note` is kept in the commit, `head` is one more action (JSON) that comes first.
         """
         with self.exclusive() as state:
             while True:
                 _check(state, removed, transaction)
                 now = max(time.time_ns() // 1_000_000, state.timestamp)
-                lines = actions_of(added, removed, transaction, data_change, now)
-                if self._put(state.version + 1, b"\n".join(map(msgspec.json.encode, lines))):
+                lines = [*map(msgspec.json.encode, actions_of(added, removed, transaction, data_change, now, note))]
+                if self._put(state.version + 1, b"\n".join([head, *lines] if head else lines)):
                     break
                 self.refresh()
             app = {transaction[0]: transaction[2]} if transaction else {}
@@ -169,9 +172,10 @@ class TableLog:
 
     def _commit(self, version: int, data: bytes) -> Commit:
         commit = Commit(version, 0, [], [], {})
-        timestamp = 0
+        timestamp, changes = 0, False
         for line in data.splitlines():
             action = decode_action(line)
+            changes = changes or bool((action.add or action.remove or _NEITHER).data_change)
             if action.add:
                 commit.added.append(file_of(action.add))
             elif action.remove:
@@ -182,7 +186,7 @@ class TableLog:
                 timestamp = action.commit_info.timestamp
             else:
                 self._accept(action)
-        return msgspec.structs.replace(commit, timestamp=timestamp)
+        return msgspec.structs.replace(commit, timestamp=timestamp, data_change=changes)
 
     def _accept(self, action: Action) -> None:
         where = f"lake table {self.table.name}"

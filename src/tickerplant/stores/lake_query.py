@@ -17,8 +17,11 @@ from tickerplant.schema import TIMESTAMP, Table, quoted
 from tickerplant.stores.corrections import KNOWN_AT, LATEST, UNMATCHED, newest, trades_state, unmatched
 from tickerplant.stores.lake_actions import File
 from tickerplant.stores.lake_log import TableLog
+from tickerplant.stores.lake_marts import Marts
 from tickerplant.stores.lake_scan import files_as_of
 from tickerplant.stores.lake_schema import SESSION, delta_schema, is_partitioned
+from tickerplant.stores.quality_views import GRADES, GRADES_SQL
+from tickerplant.tables import QUALITY
 
 _TYPES: dict[pa.DataType, str] = {
     pa.string(): "varchar",
@@ -41,8 +44,8 @@ _CANNOT_RUN = (duckdb.OutOfMemoryException, duckdb.InternalException, duckdb.Fat
 class Engine:
     """One in-memory DuckDB that can read the lake's folder and nothing else. Threads may share it."""
 
-    def __init__(self, root: Path, logs: Mapping[str, TableLog]) -> None:
-        self._logs = logs
+    def __init__(self, root: Path, logs: Mapping[str, TableLog], marts: Marts) -> None:
+        self._logs, self._marts = logs, marts
         config: dict[str, str | bool | int | float | list[str]] = {
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
@@ -61,7 +64,8 @@ class Engine:
         """The result of one statement; see `LakeStore.query`."""
         with self._database.cursor() as connection, _named_errors():
             _check(connection, sql)
-            names = _referenced(sql, self._logs)
+            made, read = self._marts.statements(sql, as_of)
+            names = _referenced(read, self._logs)
             for name in names:
                 log = self._logs[name]
                 for statement in views(log.table, log.folder, files_as_of(log, as_of)):
@@ -69,6 +73,8 @@ class Engine:
             if {"trades", "trade_corrections"} <= set(names):
                 for statement in trade_views():
                     connection.execute(statement)
+            for statement in made:
+                connection.execute(statement)
             relation = connection.sql(sql, params=list(parameters) or None)
             return relation.to_arrow_table()
 
@@ -80,6 +86,8 @@ class Engine:
 def views(table: Table, folder: Path, files: Sequence[File]) -> Iterator[str]:
     """Statements that make the temporary views of a table from the files of one version."""
     yield f"create or replace temp view {quoted(table.name)} as {_source(table, folder, files)}"
+    if table.name == QUALITY.name:
+        yield _view(GRADES, GRADES_SQL)
     if table.mode == "append" and table.key:
         yield _view(f"{table.name}_latest", newest("duckdb", table))
         yield _macro(f"{table.name}_known_at", newest("duckdb", table, _KNOWN))
@@ -118,6 +126,8 @@ def _referenced(sql: str, logs: Mapping[str, TableLog]) -> list[str]:
         return list(logs)
     if words & {LATEST, KNOWN_AT, UNMATCHED}:
         words |= {"trades", "trade_corrections"}
+    if GRADES in words:
+        words.add(QUALITY.name)
     return [n for n in logs if words & {n, f"{n}_latest", f"{n}_known_at"}]
 
 

@@ -27,6 +27,7 @@ from tickerplant.stores.postgres_partitions import within
 from tickerplant.stores.postgres_query import Reader
 from tickerplant.stores.postgres_schema import Step, layout_of, migrate, migrating, pending, require
 from tickerplant.stores.postgres_timescale import offer
+from tickerplant.stores.postgres_touched import note
 from tickerplant.tables import TABLES
 
 if TYPE_CHECKING:
@@ -40,6 +41,9 @@ _FIRST = """insert into positions (partition, position, received, stored, quaran
 values ($1, 0, 0, 0, 0, 0, now()) on conflict do nothing"""
 _MOVE = """update positions set position = $3, received = $4, stored = $5, quarantined = $6, control = $7,
 updated_at = clock_timestamp() where partition = $1 and position = $2"""
+
+# Sessions just loaded have no statistics yet: the planner would take them for a few rows and loop over millions.
+_ANALYSIS = ("statement_timeout = 0", "enable_nestloop = off", "work_mem = '256MB'")
 
 
 class PostgresStore:
@@ -56,7 +60,8 @@ class PostgresStore:
         if url.startswith(EMBEDDED):
             self._info, self.url = self._embed(url), url
         self.options, self._read_only = options, read_only
-        self._reader = Reader(self._info, self.url, options.schema, options.statement_timeout_s, self._wake)
+        schemas = (options.schema, options.marts_schema)
+        self._reader = Reader(self._info, self.url, schemas, options.statement_timeout_s, self._wake)
         self._writer: Link | None = None
         self._layout: Layout | None = None
         self._leases: dict[str, AdvisoryLease] = {}
@@ -176,6 +181,7 @@ class PostgresStore:
                 return
             if late:
                 touch(link, late)
+            note(link, partition, found)
             for part in found:
                 copy(link, part, layout)
 
@@ -219,6 +225,16 @@ class PostgresStore:
         lease = AdvisoryLease(self, partition, f"loading {partition} into {self.url}", wait_s)
         return lease
 
+    def transforming(self) -> AdvisoryLease:
+        """Be the only one that builds marts. Raises Busy while another does."""
+        self._writable("transform")
+        return AdvisoryLease(self, f"_transform {self.options.marts}", f"transforming {self.url}", 0)
+
+    @property
+    def info(self) -> str:
+        """The connection text; it may hold a password."""
+        return self._info
+
     def maintain(self, before: date, keep: timedelta | None = None) -> Iterator[Maintained]:
         """Drop sessions past the retention, then vacuum finished ones (days before `before`), or, with TimescaleDB,
         move them to the columnstore and refresh the aggregates.
@@ -245,6 +261,10 @@ class PostgresStore:
         _no_versions(as_of)
         return self._reader.query(sql, parameters)
 
+    def analyse(self, sql: str) -> pa.Table:
+        """The result of one statement over whole sessions, however long it takes."""
+        return self._reader.query(sql, (), _ANALYSIS)
+
     def scan(self, table: Table, selection: Selection, as_of: datetime | int | None = None) -> Iterator[pa.RecordBatch]:
         """Rows of one table for symbols and `[start, end)` of its time column, in no particular order."""
         _no_versions(as_of)
@@ -260,6 +280,12 @@ class PostgresStore:
         rows = self.query("select tablename from pg_tables where schemaname = ?", [self.options.schema]).to_pylist()
         found = {r["tablename"] for r in rows}
         return [name for name in TABLES if name in found]
+
+    def mart_names(self) -> list[str]:
+        """Names of the marts and their views."""
+        sql = "select table_name::text as name from information_schema.tables where table_schema = ? order by 1"
+        names = self.query(sql, [self.options.marts_schema]).column("name").to_pylist()
+        return [name for name in names if not name.startswith("_")]
 
     def close(self) -> None:
         """Release connections, and the embedded server; idempotent."""

@@ -33,7 +33,7 @@ class Reader:
     """A pool of connections that can only read. Threads may share it. `wake` is called before each new connection."""
 
     def __init__(
-        self, info: str, where: str, schema: str, timeout_s: float, wake: Callable[[], None] = lambda: None
+        self, info: str, where: str, schemas: Sequence[str], timeout_s: float, wake: Callable[[], None] = lambda: None
     ) -> None:
         self._where, self._info, self._wake = where, info, wake
         self._is_proven = False
@@ -44,7 +44,7 @@ class Reader:
             return given
 
         settings = (
-            ("search_path", f"{quoted(schema)}, public"),
+            ("search_path", ", ".join([*map(quoted, schemas), "public"])),
             ("statement_timeout", f"{int(timeout_s * 1000)}"),
             ("default_transaction_read_only", "on"),
         )
@@ -89,12 +89,14 @@ class Reader:
         connect(self._info, self._where).close()
         self._is_proven = True
 
-    def query(self, sql: str, parameters: Sequence[Any]) -> pa.Table:
-        """The result of one statement; `?` are parameters when there are any."""
+    def query(self, sql: str, parameters: Sequence[Any], settings: Sequence[str] = ()) -> pa.Table:
+        """The result of one statement; `?` are parameters when there are any. `settings` hold for it alone."""
         statement = check(sql)
         if parameters:
             statement = numbered(statement)
         with _named(self._where), self.link() as link, link.cursor(binary=True) as cursor:
+            for setting in settings:
+                link.execute(raw(f"set local {setting}"))
             cursor.execute(raw(statement), list(parameters), prepare=False)
             if cursor.description is None:
                 raise UsageError(f"query: expected {_ALLOWED}, was one without rows")

@@ -15,6 +15,7 @@ from tickerplant.schema import quoted
 from tickerplant.stores.postgres_link import Link, lock_key, named, raw
 from tickerplant.stores.postgres_marks import LATE
 from tickerplant.stores.postgres_partitions import MAKE_PARTITION
+from tickerplant.stores.postgres_touched import TOUCH
 from tickerplant.tables import TABLES
 
 READER, WRITER = "tickerplant_reader", "tickerplant_writer"
@@ -146,7 +147,7 @@ def _database(name: str) -> list[str]:
 
 def _schema(schema: str) -> list[str]:
     inside, both = f"in schema {quoted(schema)}", f"{READER}, {WRITER}"
-    maker = f"{quoted(schema)}.{MAKE_PARTITION}"
+    lent_functions = [f"{quoted(schema)}.{name}" for name in (MAKE_PARTITION, LATE, TOUCH)]
     merged = ", ".join(f"{quoted(schema)}.{quoted(t.name)}" for t in TABLES.values() if t.mode == "merge")
     future = f"alter default privileges {inside} grant"
     return [
@@ -158,7 +159,7 @@ def _schema(schema: str) -> list[str]:
         _OURS_ONLY.format(literal=_literal(schema), writer=WRITER),
         f"grant update on {merged} to {WRITER}",
         f"grant execute on all functions {inside} to {both}",
-        *(f"revoke execute on function {lent} from public, {READER}" for lent in (maker, f"{quoted(schema)}.{LATE}")),
+        *(f"revoke execute on function {lent} from public, {READER}" for lent in lent_functions),
         f"{future} select on tables to {both}",
         f"{future} insert on tables to {WRITER}",
         f"{future} execute on functions to {both}",

@@ -15,8 +15,10 @@ from tickerplant.schema import POSTGRES_TYPES, Column, Table, quoted
 from tickerplant.stores.postgres_layout import Layout
 from tickerplant.stores.postgres_link import Link, lock_key, named, raw
 from tickerplant.stores.postgres_marks import MAKE_LATE
+from tickerplant.stores.postgres_touched import MAKE_TOUCH, TOUCHED
 from tickerplant.stores.postgres_views import present_views
-from tickerplant.tables import FETCHED_TABLES, GAPS, JOBS, LIVE_TABLES, POSITIONS, QUARANTINE
+from tickerplant.stores.quality_views import GRADES, GRADES_SQL
+from tickerplant.tables import FETCHED_TABLES, GAPS, JOBS, LIVE_TABLES, POSITIONS, QUALITY, QUALITY_FLAGS, QUARANTINE
 
 SESSION = "session"
 
@@ -89,12 +91,17 @@ _RETIRED = """create table _retired (
 )"""
 
 
+def _by_symbol(table: Table) -> str:
+    return f"create index on {quoted(table.name)} (symbol, session)"
+
+
 def steps(layout: Layout) -> list[Step]:
     """Every step there is, in order."""
     first = (*LIVE_TABLES, GAPS, QUARANTINE, POSITIONS)
     tables = tuple(s for t in first for s in create_table(t, layout))
     views = tuple(s for t in first for s in create_views(t))
     fetched = tuple(s for t in (*FETCHED_TABLES, JOBS) for s in (*create_table(t, layout), *create_views(t)))
+    quality = tuple(s for t in (QUALITY, QUALITY_FLAGS) for s in (*create_table(t, layout), _by_symbol(t)))
     return [
         Step(1, "tables", (*layout.before_tables(), *tables)),
         Step(2, "latest and known-at views", views),
@@ -102,6 +109,8 @@ def steps(layout: Layout) -> list[Step]:
         Step(4, "one-minute aggregates, what retention dropped", (_RETIRED, MAKE_LATE, *layout.aggregates())),
         Step(5, "corrected trades, bars by revision", present_views()),
         Step(6, "tables of what is fetched", fetched),
+        Step(7, "which sessions were touched", (TOUCHED, MAKE_TOUCH)),
+        Step(8, "quality of rows and grades", (*quality, f"create view {GRADES} as {GRADES_SQL}")),
     ]
 
 

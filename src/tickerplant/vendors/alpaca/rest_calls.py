@@ -37,6 +37,9 @@ LIMITS = {
 }
 """Requests a minute by plan (docs.alpaca.markets/docs/about-market-data-api, captured 2026-01-26)."""
 
+HISTORY_FEEDS = {f: f for f in ("sip", "iex", "otc", "boats", "overnight")} | {"delayed_sip": "sip"}
+"""Feeds of the historical endpoints (/reference/stockquotes); the delayed feed is the consolidated one, later."""
+
 Params = tuple[tuple[str, str], ...]
 
 
@@ -185,4 +188,4 @@ def rest() -> Rest:
     """The REST side of Alpaca."""
     from tickerplant.vendors.alpaca.rest_judge import judge
 
-    return Rest(HOSTS, ENDPOINTS, LIMITS, sign, judge, follow, _server)
+    return Rest(HOSTS, ENDPOINTS, LIMITS, sign, judge, follow, _server, history_feeds=HISTORY_FEEDS)

@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 from tickerplant.calendar import NEW_YORK
 from tickerplant.rest import Account, Answer, History, HttpRequest, Refusal, RestServer
 from tickerplant.vendors.alpaca.rest_calls import PAGE_ROWS, TIMEFRAMES
+from tickerplant.vendors.alpaca.server_trades import with_updates
 from tickerplant.vendors.alpaca.times import nanoseconds
 
 _JSON = {"content-type": "application/json"}
@@ -115,11 +116,16 @@ def _rows(request: HttpRequest, history: History, account: Account, kind: str, o
     if account.tables is not None and table not in account.tables:
         raise _Refused(403, "subscription does not permit querying recent SIP data")
     rows, stamps = _span(history, table, names, request, _INTERVALS.get(frame or ""))
+    updates: list[str | None] = [None] * rows.num_rows
+    if kind == "trades":
+        rows, updates = with_updates(rows, history.rows("trade_corrections", names, *_FAR))
+        stamps = _stamps(rows)
     first = _offset(request)
     size = min(int(request.param("limit") or 1000), PAGE_ROWS, account.page_rows or PAGE_ROWS)
     is_last = first + size >= rows.num_rows
     page = _objects(kind, rows.slice(first, size), stamps.slice(first, size))
-    page = _updated(page, history, names) if kind == "trades" else page
+    for (_, item), update in zip(page, updates[first : first + size], strict=True):
+        item |= {"u": update} if update else {}
     token = None if is_last else base64.urlsafe_b64encode(f"{page[-1][0]}|{first + size}".encode()).decode()
     if one:
         return _json({kind: [item for _, item in page] or None, "symbol": one, "next_page_token": token})
@@ -152,11 +158,15 @@ def _span(
         stamps = _midnights(rows)
     else:
         rows = history.rows(table, names, low, high, interval)
-        stamps = pc.add(pc.multiply(rows.column("ts").cast(pa.int64()), 1000), rows.column("ns").cast(pa.int64()))
+        stamps = _stamps(rows)
     keep = pc.and_(pc.greater_equal(stamps, start), pc.less_equal(stamps, end))
     if table in ("bars", "daily_bars"):
         keep = pc.and_(keep, _is_newest(rows, stamps))
     return rows.filter(keep), stamps.filter(keep)
+
+
+def _stamps(rows: pa.Table) -> pa.ChunkedArray:
+    return pc.add(pc.multiply(rows.column("ts").cast(pa.int64()), 1000), rows.column("ns").cast(pa.int64()))
 
 
 def _is_newest(rows: pa.Table, stamps: pa.ChunkedArray) -> pa.Array:
@@ -195,22 +205,6 @@ def _text(nanos: int) -> str:
     seconds, rest = divmod(nanos, 1_000_000_000)
     whole = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
     return f"{whole}.{rest:09d}".rstrip("0").rstrip(".") + "Z"
-
-
-def _updated(
-    items: list[tuple[str, dict[str, Any]]], history: History, names: Sequence[str]
-) -> list[tuple[str, dict[str, Any]]]:
-    """Trades with what became of them: flagged when cancelled or incorrect."""
-    found = history.rows("trade_corrections", names, *_FAR).select(["symbol", "kind", "exchange", "original_id"])
-    void = {
-        (r["symbol"], r["exchange"], r["original_id"]): "incorrect" if r["kind"] == "correction" else "canceled"
-        for r in found.to_pylist()
-    }
-    for symbol, item in items:
-        update = void.get((symbol, item.get("x"), str(item.get("i"))))
-        if update:
-            item["u"] = update
-    return items
 
 
 def _snapshots(request: HttpRequest, history: History, account: Account) -> Any:

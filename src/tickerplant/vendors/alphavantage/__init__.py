@@ -47,5 +47,6 @@ VENDOR = Vendor(
         follow=_follow,
         server=_server,
         to_vendor=to_vendor,
+        is_plan_by_endpoint=True,
     ),
 )

@@ -15,7 +15,7 @@ from tickerplant.rest import Asked, Call, Outcome
 from tickerplant.tables import BARS, DAILY_BARS, DIVIDENDS, INDEX_BARS, SNAPSHOTS, SPLITS
 from tickerplant.vendors.alphavantage import times
 from tickerplant.vendors.alphavantage.decode_tickers import listing, overview
-from tickerplant.vendors.alphavantage.endpoints import FULL
+from tickerplant.vendors.alphavantage.endpoints import FULL, PROXY_FEED
 from tickerplant.vendors.alphavantage.judge import UNREADABLE, classify
 from tickerplant.vendors.alphavantage.pages import COMPACT, DAILY_KEY, following, param
 from tickerplant.vendors.alphavantage.rows import Row, columns_of, each, one_symbol, same_symbol
@@ -127,7 +127,7 @@ def _daily(call: Call, body: bytes) -> Page:
     symbol = one_symbol(call)
     if call.table == INDEX_BARS.name:
         columns = columns_of(rows, symbol=symbol, proxy=from_vendor(param(call, "symbol")))
-        return Page((Found(INDEX_BARS, columns),), (*found.bad, *bad))
+        return Page((Found(INDEX_BARS, columns, PROXY_FEED),), (*found.bad, *bad))
     return Page((Found(DAILY_BARS, columns_of(rows, symbol=symbol)),), (*found.bad, *bad))
 
 

@@ -11,6 +11,7 @@ from tickerplant.errors import BadData, excerpt
 from tickerplant.rest import ALL, Call
 from tickerplant.tables import TICKERS
 from tickerplant.vendors.alphavantage import times
+from tickerplant.vendors.alphavantage.endpoints import DETAILS_FEED
 from tickerplant.vendors.alphavantage.judge import UNREADABLE
 from tickerplant.vendors.alphavantage.rows import Row, columns_of, each, one_symbol, same_symbol
 from tickerplant.vendors.alphavantage.series import Item, csv_rows, number
@@ -55,7 +56,7 @@ def overview(call: Call, body: bytes) -> Page:
         }
 
     rows, bad = each([Item(0, found, fields, body)], row)
-    return Page((Found(TICKERS, columns_of(rows, symbol=one_symbol(call))),), tuple(bad))
+    return Page((Found(TICKERS, columns_of(rows, symbol=one_symbol(call)), DETAILS_FEED),), tuple(bad))
 
 
 def listing(call: Call, body: bytes) -> Page:

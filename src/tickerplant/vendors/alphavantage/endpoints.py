@@ -27,6 +27,9 @@ INTERVALS = {"1m": "1min", "5m": "5min", "15m": "15min", "30m": "30min", "1h": "
 PROXIES = {"SPX": "SPY", "NDX": "QQQ", "DJI": "DIA", "RUT": "IWM"}
 """The ETF that stands in for an index."""
 
+PROXY_FEED, DETAILS_FEED = "proxy", "details"
+"""Feeds of rows that stand beside those of the index itself, and of the list of all tickers."""
+
 LIMITS = {"free": (RateLimit(25, 86_400.0), RateLimit(1, 1.5))} | {
     str(n): (RateLimit(n, 60.0), RateLimit(math.ceil(n / 60), 1.0)) for n in (75, 150, 300, 600, 1200)
 }

@@ -51,6 +51,9 @@ _OTHERWISE = {
     "information": Verdict(Outcome.RETRY),
     "detail": Verdict(Outcome.BAD_REQUEST),
 }
+_EMPTY = Verdict(Outcome.NO_DATA, "an empty object")
+_MAY_BE_EMPTY = ("OVERVIEW", "LISTING_STATUS")
+"""Functions that say so that they have nothing; the others say it in words, an empty object of theirs is a hiccup."""
 _STATUSES = {401: Outcome.FATAL, 403: Outcome.FATAL, 406: Outcome.FATAL, 408: Outcome.RETRY, 429: Outcome.WAIT}
 
 
@@ -63,7 +66,10 @@ def judge(call: Call, answer: Answer) -> Verdict:
     """Class an answer. 406 is fatal: every request would be refused for the same header."""
     if answer.status != 200:
         return _by_status(answer)
-    return classify(answer.body)
+    verdict = classify(answer.body)
+    if verdict == _EMPTY and dict(call.params).get("function") not in _MAY_BE_EMPTY:
+        return Verdict(Outcome.RETRY, "an empty object where data belong")
+    return verdict
 
 
 def classify(body: bytes) -> Verdict:
@@ -95,7 +101,7 @@ def _json(body: bytes) -> Verdict:
     except UNREADABLE:
         return Verdict(Outcome.RETRY, "JSON that ends too early or is none")
     if not top:
-        return Verdict(Outcome.NO_DATA, "an empty object")
+        return _EMPTY
     for name, value in top.items():
         if name.strip().lower() in _NOTICES:
             return notice(name.strip().lower(), _string(value))

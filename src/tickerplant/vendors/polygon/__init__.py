@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tickerplant.model import Decoded, Entry, Vendor
-from tickerplant.rest import Answer, Call, Rest, RestServer, Verdict
-from tickerplant.vendors.polygon.endpoints import ENDPOINTS, HOSTS, LIMITS, sign
+from tickerplant.model import Credentials, Decoded, Entry, Vendor
+from tickerplant.rest import Answer, Call, Files, Get, Rest, RestServer, Sign, Verdict
+from tickerplant.vendors.polygon.endpoints import ENDPOINTS, FILE_MINUTES, FLAT, HOSTS, LIMITS, published, sign
 from tickerplant.vendors.polygon.symbols import to_vendor
 
 
@@ -35,6 +35,12 @@ def _server() -> RestServer:
     return SERVER
 
 
+def _sign_file(get: Get, credentials: Credentials) -> Sign:
+    from tickerplant.vendors.polygon.flat_sign import sign_get
+
+    return sign_get(get, credentials)
+
+
 VENDOR = Vendor(
     name="polygon",
     decode=_decode,
@@ -47,5 +53,6 @@ VENDOR = Vendor(
         follow=_follow,
         server=_server,
         to_vendor=to_vendor,
+        files=Files(FLAT, _sign_file, published, FILE_MINUTES),
     ),
 )

@@ -146,9 +146,11 @@ def _ticks(
 
 
 def _checked(rows: list[Any], problem: Callable[[Any], str | None], what: str, bad: list[Bad]) -> list[Any]:
-    """The rows without a problem; the others are set aside."""
+    """The rows without a problem; the others are set aside, if they are not already (None)."""
     good: list[Any] = []
     for place, row in enumerate(rows):
+        if row is None:
+            continue
         found = problem(row)
         if found is None:
             good.append(row)

@@ -25,6 +25,9 @@ from tickerplant.vendors.polygon.envelope import csv_items, is_csv, items, resul
 from tickerplant.vendors.polygon.judge import UNREADABLE
 from tickerplant.vendors.polygon.symbols import from_vendor
 
+DETAILS = "details"
+"""Feed of what is said of one ticker, beside the rows of the lists."""
+
 Row: TypeAlias = dict[str, Any]
 T = TypeVar("T")
 
@@ -100,7 +103,8 @@ def tickers(asked: Asked, body: bytes) -> Readout:
     parts = _parts(body, _Ticker, what, ("ticker", "market"), bad)
     is_active = ("active", "false") not in asked.call.params
     rows = _made(parts, lambda p: _ticker(p[0], p[1], is_active), what, bad)
-    return columns_of(TICKERS, rows), bad
+    feed = DETAILS if what == "ticker_details" else None
+    return [Found(f.table, f.columns, feed) for f in columns_of(TICKERS, rows)], bad
 
 
 def _ticker(item: _Ticker, others: Row, is_active: bool) -> Row:
@@ -195,11 +199,11 @@ def events(asked: Asked, body: bytes) -> Readout:
     what = asked.call.endpoint
     bad: list[Bad] = []
     rows: list[Row] = []
-    for found in items(results(body, what), _Events, what, bad):
+    for place, found in enumerate(items(results(body, what), _Events, what, bad)):
         try:
-            rows += _changes(found, asked.call)
+            rows += _changes(found, asked.call) if found is not None else []
         except ValueError as error:
-            bad.append(Bad(len(bad), f"polygon {what}: {error}", msgspec.json.encode(found)))
+            bad.append(Bad(place, f"polygon {what}: {error}", msgspec.json.encode(found)))
     return columns_of(CORPORATE_ACTIONS, rows), bad
 
 
@@ -251,27 +255,30 @@ def columns_of(table: Table, rows: Sequence[Row]) -> list[Found]:
     return [Found(table, {c: [r.get(c) for r in rows] for c in table.content})] if rows else []
 
 
-def _made(parts: Sequence[T], make: Callable[[T], Row], what: str, bad: list[Bad]) -> list[Row]:
+def _made(parts: Sequence[T | None], make: Callable[[T], Row], what: str, bad: list[Bad]) -> list[Row]:
+    """Rows of the parts; one that is None has been set aside already."""
     rows: list[Row] = []
     for place, part in enumerate(parts):
         try:
-            rows.append(make(part))
+            rows += [make(part)] if part is not None else []
         except (ValueError, OverflowError) as error:
             bad.append(Bad(place, f"polygon {what}: {error}", msgspec.json.encode(part)))
     return rows
 
 
-def _parts(body: bytes, kind: type[T], what: str, needed: Sequence[str], bad: list[Bad]) -> list[tuple[T, Row]]:
-    """Items, each with what it holds beside the columns; CSV rows without."""
+def _parts(body: bytes, kind: type[T], what: str, needed: Sequence[str], bad: list[Bad]) -> list[tuple[T, Row] | None]:
+    """Items, each with what it holds beside the columns; CSV rows without. None where one cannot be read."""
     if is_csv(body):
-        return [(item, {}) for item in csv_items(body, kind, what, needed, bad)]
+        return [None if item is None else (item, {}) for item in csv_items(body, kind, what, needed, bad)]
     known = {f.encode_name for f in msgspec.structs.fields(kind)}  # type: ignore[arg-type]
-    made: list[tuple[T, Row]] = []
+    made: list[tuple[T, Row] | None] = []
     for place, whole in enumerate(items(results(body, what), Raw, what, bad)):
+        assert whole is not None, "any JSON is raw"
         try:
             others = msgspec.json.decode(whole, type=dict[str, Any])
             item = msgspec.json.decode(whole, type=kind)
         except UNREADABLE as error:
+            made.append(None)
             bad.append(Bad(place, f"polygon {what}: {error}", bytes(whole)))
         else:
             made.append((item, {k: v for k, v in others.items() if k not in known and v is not None}))

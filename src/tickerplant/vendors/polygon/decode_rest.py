@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tickerplant.errors import BadData
-from tickerplant.rest import Asked
+from tickerplant.rest import Asked, next_piece
 from tickerplant.vendors.answers import Bad, Page
 from tickerplant.vendors.polygon import decode_history as history
 from tickerplant.vendors.polygon import decode_reference as reference
@@ -37,7 +37,7 @@ def read(asked: Asked, body: bytes) -> Page:
     if reader is None:
         raise BadData(f"polygon: expected an endpoint of ours, was {asked.call.endpoint!r}, which has no table")
     found, bad = reader(asked, body)
-    return Page(tuple(found), _apart(bad), following(asked.call, body))
+    return Page(tuple(found), _apart(bad), next_piece(asked) if asked.piece else following(asked.call, body))
 
 
 def _apart(bad: list[Bad]) -> tuple[Bad, ...]:

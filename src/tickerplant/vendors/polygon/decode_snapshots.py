@@ -102,7 +102,7 @@ def snapshots(asked: Asked, body: bytes) -> Readout:
 
 def _keep(rows: list[Row], bad: list[Bad], place: int, what: str, item: Any, make: Any) -> None:
     try:
-        made = make(item)
+        made = make(item) if item is not None else None
     except ValueError as error:
         bad.append(Bad(place, f"polygon {what}: {error}", msgspec.json.encode(item)))
     else:
@@ -142,7 +142,7 @@ def universal(asked: Asked, body: bytes) -> Readout:
     bad: list[Bad] = []
     rows: dict[str, list[Row]] = {"stocks": [], "indices": []}
     for place, item in enumerate(items(results(body, what), _Universal, what, bad)):
-        if item.error == "NOT_FOUND":
+        if item is None or item.error == "NOT_FOUND":
             continue
         kind = item.type or ("indices" if item.ticker.startswith(INDEX) else "stocks")
         try:

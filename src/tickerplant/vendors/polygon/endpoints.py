@@ -198,6 +198,18 @@ FLAT = tuple(
 """A whole market day as one compressed file, on a host and with keys of its own (`flat_sign`), so not among the others.
 Docs: https://massive.com/docs/flat-files, 2026-01-28. There is no file of a closed day."""
 
+FILE_MINUTES = {"flat_day_aggs": 0.02, "flat_minute_aggs": 0.2, "flat_trades": 4.0, "flat_quotes": 30.0}
+"""What a file of today's size (0.3 MB, 25 MB, 700 MB, 5 GB) takes at 20 MB/s and while loading, a rough guess."""
+
+_PUBLISHED = time(11)
+"""The hour in New York of the day after (https://massive.com/docs/flat-files, 2026-01-28)."""
+
+
+def published(day: date) -> datetime:
+    """When the file of a day is there."""
+    return datetime.combine(day + timedelta(days=1), _PUBLISHED, NEW_YORK).astimezone(UTC)
+
+
 OTHERS = (
     Endpoint(
         "splits_v1", ("splits",), "market", _actions("splits_v1", "/stocks/v1/splits", _SPLITS, is_new=True), NEW_LIST

@@ -86,8 +86,8 @@ def _next(call: Call, url: str) -> Call:
     return msgspec.structs.replace(call, path=parts.path, params=params, page=call.page + 1)
 
 
-def items(raw: Raw | bytes, kind: type[T], what: str, bad: list[Bad]) -> list[T]:
-    """The readable items of a list; one object stands for a list of one, null for none."""
+def items(raw: Raw | bytes, kind: type[T], what: str, bad: list[Bad]) -> list[T | None]:
+    """The items of a list in their places, None where one cannot be read; one object is a list of one, null none."""
     text = bytes(raw).lstrip()
     if text[:1] == b"{":
         text = b"[" + text + b"]"
@@ -97,16 +97,17 @@ def items(raw: Raw | bytes, kind: type[T], what: str, bad: list[Bad]) -> list[T]
         return _salvaged(text, kind, what, bad)
 
 
-def _salvaged(text: bytes, kind: type[T], what: str, bad: list[Bad]) -> list[T]:
+def _salvaged(text: bytes, kind: type[T], what: str, bad: list[Bad]) -> list[T | None]:
     try:
         parts = msgspec.json.decode(text, type=list[Raw])
     except UNREADABLE as error:
         raise BadData(f"polygon {what}: expected a list: {error}; it begins {excerpt(text)!r}") from None
-    made: list[T] = []
+    made: list[T | None] = []
     for place, part in enumerate(parts):
         try:
             made.append(msgspec.json.decode(part, type=kind, strict=False))
         except UNREADABLE as error:
+            made.append(None)
             bad.append(Bad(place, f"polygon {what}: {error}", bytes(part)))
     return made
 
@@ -116,8 +117,11 @@ def is_csv(body: bytes) -> bool:
     return body[:64].lstrip()[:1] not in (b"{", b"[", b"")
 
 
-def csv_items(body: bytes, kind: type[T], what: str, needed: Sequence[str], bad: list[Bad]) -> list[T]:
-    """The readable rows of a CSV answer; an empty cell is missing. Raises BadData when a needed column is."""
+def csv_items(body: bytes, kind: type[T], what: str, needed: Sequence[str], bad: list[Bad]) -> list[T | None]:
+    """The rows of a CSV answer in their places, None where one cannot be read; an empty cell is missing.
+
+    Raises BadData when a needed column is missing.
+    """
     try:
         lines = csv.reader(body.decode("utf-8-sig").splitlines(), strict=True)
         header = next(lines, [])
@@ -135,10 +139,13 @@ def _lines(lines: Any, what: str) -> Iterable[list[str]]:
         raise BadData(f"polygon {what}: expected CSV: {error}") from None
 
 
-def _csv_rows(lines: Iterable[list[str]], header: list[str], kind: type[T], what: str, bad: list[Bad]) -> list[T]:
-    made: list[T] = []
+def _csv_rows(
+    lines: Iterable[list[str]], header: list[str], kind: type[T], what: str, bad: list[Bad]
+) -> list[T | None]:
+    made: list[T | None] = []
     for place, cells in enumerate(lines):
         if not cells:
+            made.append(None)
             continue
         try:
             if len(cells) != len(header):
@@ -146,5 +153,6 @@ def _csv_rows(lines: Iterable[list[str]], header: list[str], kind: type[T], what
             cleaned = {k: v for k, v in zip(header, cells, strict=True) if v != ""}
             made.append(msgspec.convert(cleaned, type=kind, strict=False))
         except UNREADABLE as error:
+            made.append(None)
             bad.append(Bad(place, f"polygon {what}: {error}", ",".join(cells).encode() or b'""'))
     return made

@@ -93,11 +93,13 @@ def _table(asked: Asked, body: bytes, types: dict[str, pa.DataType], bad: list[B
 
 
 def _read(content: bytes, names: list[str], what: str, bad: list[Bad]) -> pa.Table:
-    """All cells as text, and the place of each row."""
+    """All cells as text, and the place of each row among the lines that are not blank."""
+    aside: list[int] = []
 
     def wrong(row: Any) -> str:
+        aside.append(row.number - 2)  # its number counts the header and begins at 1
         reason = f"polygon {what}: expected {row.expected_columns} cells, was {row.actual_columns}"
-        bad.append(Bad(len(bad), reason, (row.text or "?").encode()))
+        bad.append(Bad(aside[-1], reason, (row.text or "?").encode()))
         return "skip"
 
     try:
@@ -111,7 +113,8 @@ def _read(content: bytes, names: list[str], what: str, bad: list[Bad]) -> pa.Tab
         )
     except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
         raise BadData(f"polygon {what}: expected CSV: {str(error)[:200]}") from None
-    return rows.append_column("__place", pa.array(np.arange(rows.num_rows)))
+    places = np.delete(np.arange(rows.num_rows + len(aside)), aside)
+    return rows.append_column("__place", pa.array(places))
 
 
 def _keep(rows: pa.Table, good: Any, reason: str, bad: list[Bad]) -> pa.Table:

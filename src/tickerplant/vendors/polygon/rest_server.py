@@ -48,7 +48,7 @@ def answer(request: HttpRequest, history: History, account: Account) -> Answer:
     """The vendor's answer to a request."""
     path = unquote(request.path)
     asked = Asked(request, history, account)
-    if path.startswith("/flatfiles/"):
+    if path.startswith(server_flat.BUCKET):
         return _file(asked, path)
     for pattern, table, make in _ROUTES:
         found = re.fullmatch(pattern, path)
@@ -80,13 +80,15 @@ def _file(asked: Asked, path: str) -> Answer:
     problem = server_flat.signature_error(asked.request, asked.account)
     if problem:
         return server_flat.refused(403, problem)
+    if path.rstrip("/") == server_flat.BUCKET:
+        return server_flat.listing(asked)
     found = _FLAT.fullmatch(path)
     if found is None or found["kind"] not in _FLAT_TABLES:
         return server_flat.refused(404, "NoSuchKey")
     if asked.account.tables is not None and _FLAT_TABLES[found["kind"]] not in asked.account.tables:
         return server_flat.refused(403, "AccessDenied")
     try:
-        return server_flat.file(asked, found.groupdict())
+        return server_flat.part(asked, server_flat.file(asked, found.groupdict()))
     except Refused:
         return server_flat.refused(404, "NoSuchKey")
 

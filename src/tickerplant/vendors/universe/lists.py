@@ -30,7 +30,7 @@ _LISTED = re.compile(r"[A-Z]{1,6}([./-][A-Z]{1,3})?")
 _AS_OF = re.compile(r"Fund Holdings as of,\s*\"?([A-Z][a-z]{2} \d{1,2}, \d{4})")
 _DOTTED = (
     "AGM.A AKO.A AKO.B BF.A BF.B BH.A BIO.B BRK.A BRK.B CRD.A CRD.B CWEN.A GEF.B GTN.A HEI.A HUB.B HVT.A JW.A JW.B "
-    "LEN.B LGF.A LGF.B MKC.V MOG.A MOG.B RDS.A RDS.B STZ.B TAP.A UHAL.B UA.C VIA.B WSO.B CBS.A BELF.B CENT.A"
+    "LEN.B LGF.A LGF.B MKC.V MOG.A MOG.B RDS.A RDS.B STZ.B TAP.A UHAL.B UA.C WSO.B CBS.A BELF.B CENT.A"
 )
 """Class shares of US exchanges that are written with a dot; lists that leave it out spell them so."""
 _CLASSES = {s.replace(".", ""): s for s in _DOTTED.split() if s not in ("BELF.B", "CENT.A")}

@@ -1,0 +1,111 @@
+{#
+What a mart has to build again. The ledger of the store says which sessions of which tables were touched since the mart
+was built (`plan` of `tp_run`), the ledger of the marts which symbols changed from which session on (table `_changes`).
+#}
+
+{# What the program tells of this run: `plan`, `signature`, `snapshot`, `tested`. Not by variables: dbt would parse all anew. #}
+{% macro tp_run(name) %}
+    {{ return(fromjson(env_var('TICKERPLANT_TRANSFORM', '{}')).get(name)) }}
+{% endmacro %}
+
+{% macro tp_changes() -%}
+    {{ this.incorporate(path={'identifier': '_changes'}) }}
+{%- endmacro %}
+
+{# The tables and marts a model reads, through views. #}
+{% macro tp_inputs(unique_id) %}
+    {%- set found = {'sources': [], 'marts': []} -%}
+    {%- for id in graph.nodes[unique_id].depends_on.nodes -%}
+        {%- if id.startswith('source.') -%}
+            {%- do found.sources.append(graph.sources[id].name) -%}
+        {%- elif id in graph.nodes and graph.nodes[id].config.materialized == 'mart' -%}
+            {%- do found.marts.append(graph.nodes[id].name) -%}
+        {%- elif id in graph.nodes -%}
+            {%- set more = tp_inputs(id) -%}
+            {%- do found.sources.extend(more.sources) -%}
+            {%- do found.marts.extend(more.marts) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return({'sources': found.sources | unique | sort, 'marts': found.marts | unique | sort}) }}
+{% endmacro %}
+
+{% macro tp_signature() %}
+    {{ return(tp_run('signature') ~ '-' ~ model.checksum.checksum[:16]) }}
+{% endmacro %}
+
+{# A select of (symbol, session): from that session on the symbol's rows of the marts that this one reads changed. #}
+{% macro tp_pending(inputs, seen) -%}
+    select symbol, min(session) as session from {{ tp_changes() }} where false
+    {%- for mart in inputs.marts %} or (mart = '{{ mart }}' and build > {{ seen.get(mart, -1) }}){% endfor %}
+    group by symbol
+{%- endmacro %}
+
+{#
+How to build this mart: `mode` is full, none, whole (compute all, replace what differs), sessions (`where`) or symbols
+(`pending`).
+#}
+{% macro tp_mode() %}
+    {%- set inputs = tp_inputs(model.unique_id) -%}
+    {%- set found = {'mode': 'full', 'inputs': inputs, 'where': 'true', 'pending': none} -%}
+    {%- set known = (tp_run('plan') or {}).get(model.name) -%}
+    {%- if not known or known.signature != tp_signature() -%}{{ return(found) }}{%- endif -%}
+    {%- set touched = namespace(sessions=[], everything=false) -%}
+    {%- for table in inputs.sources -%}
+        {%- set days = known.touched.get(table, 'all') -%}
+        {%- if days is string -%}{%- set touched.everything = true -%}{%- else -%}{%- do touched.sessions.extend(days) -%}{%- endif -%}
+    {%- endfor -%}
+    {%- set pending = tp_pending(inputs, known.seen) -%}
+    {%- set counts = run_query("select count(*), count(case when symbol = '*' then 1 end), cast(min(session) as varchar) from (" ~ pending ~ ") p").rows[0] if inputs.marts else [0, 0, none] -%}
+    {%- set slice = config.get('slice', 'whole') -%}
+    {%- set is_idle = not touched.everything and not touched.sessions and not counts[0] -%}
+    {%- if is_idle -%}
+        {%- do found.update({'mode': 'none', 'where': 'false'}) -%}
+    {%- elif slice == 'whole' -%}
+        {%- do found.update({'mode': 'whole'}) -%}
+    {%- elif slice == 'session' and not touched.everything -%}
+        {%- do found.update({'mode': 'sessions', 'where': tp_sessions(touched.sessions, counts[2])}) -%}
+    {%- elif slice == 'symbol' and not touched.everything and not touched.sessions and not counts[1] -%}
+        {%- do found.update({'mode': 'symbols', 'pending': pending}) -%}
+    {%- endif -%}
+    {{ return(found) }}
+{% endmacro %}
+
+{% macro tp_sessions(sessions, since) -%}
+    ({%- if sessions -%}session in (
+    {%- for day in sessions | unique | sort -%}date '{{ day }}'{{ ', ' if not loop.last }}{%- endfor -%}
+    ){%- else -%}false{%- endif -%}{%- if since %} or session >= date '{{ since }}'{%- endif -%})
+{%- endmacro %}
+
+{# In a mart with slice='session': the condition on `session` that its input has to fulfil. #}
+{% macro in_slice() -%}
+    {%- if execute and model.config.materialized == 'mart' -%}{{ tp_mode().where }}{%- else -%}true{%- endif -%}
+{%- endmacro %}
+
+{#
+In a mart with slice='symbol': the input, of changed symbols only when the mart is incremental; with `back` only that
+many rows of a symbol before its first changed session.
+#}
+{% macro changed(relation, back=none) -%}
+    {%- set how = tp_mode() if execute else {'mode': 'full'} -%}
+    {%- if how.mode == 'symbols' and back is none -%}
+        (select i.* from {{ relation }} i join ({{ how.pending }}) c on c.symbol = i.symbol)
+    {%- elif how.mode == 'symbols' -%}
+        (
+            select i.* from {{ relation }} i
+            join (
+                select c.symbol, coalesce(min(b.session), min(c.session)) as session
+                from ({{ how.pending }}) c
+                left join (
+                    select h.symbol, h.session, row_number() over (partition by h.symbol order by h.session desc) as back
+                    from (select symbol, session from {{ relation }} r) h
+                    join ({{ how.pending }}) p on p.symbol = h.symbol and h.session < p.session
+                ) b on b.symbol = c.symbol and b.back <= {{ back }}
+                group by c.symbol
+            ) f on f.symbol = i.symbol and i.session >= f.session
+        )
+    {%- elif how.mode == 'none' -%}
+        (select * from {{ relation }} where false)
+    {%- else -%}
+        {{ relation }}
+    {%- endif -%}
+{%- endmacro %}

@@ -1,0 +1,153 @@
+"""Marts of the lake: one Delta table each under `marts/<name>`, and views, whose SQL is in `marts/_views/<name>.json`.
+
+A mart's commit notes what it was built from, so the files and their history are all there is to know.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+from tickerplant.schema import Column, Table, quoted
+from tickerplant.stores.lake_actions import NOTE, File, decode_action
+from tickerplant.stores.lake_log import TableLog, sync_path
+from tickerplant.stores.lake_scan import files_as_of
+
+FOLDER = "marts"
+_VIEWS = "_views"
+_WORD = re.compile(r"[a-z_][a-z0-9_]*")
+
+
+class Note(msgspec.Struct, frozen=True):
+    """What the commit of a mart notes: the versions of tables and marts it was built from, and what changed.
+
+    `changes` are symbols by the first session that changed (ISO, "" for all of a symbol); `*` is every symbol.
+    """
+
+    signature: str
+    tables: dict[str, int]
+    marts: dict[str, int]
+    columns: list[tuple[str, str]]
+    changes: dict[str, list[str]] = {}
+
+
+class View(msgspec.Struct, frozen=True):
+    """A view of the lake: its SQL names tables, marts and views by their plain names."""
+
+    sql: str
+    doc: str = ""
+
+
+class Marts:
+    """The marts in a lake's folder, found anew whenever asked."""
+
+    def __init__(self, root: Path, folder: str = FOLDER) -> None:
+        self.root = root / folder
+        self._logs: dict[str, TableLog] = {}
+
+    def names(self) -> list[str]:
+        """Names of all marts and views, sorted."""
+        tables = (path.parent.name for path in self.root.glob("*/_delta_log"))
+        return sorted({*tables, *(path.stem for path in self._view_paths())})
+
+    def log(self, name: str, schema: pa.Schema | None = None, grain: Sequence[str] = (), doc: str = "") -> TableLog:
+        """The transaction log of a mart, which may not exist yet; with a schema it can be made and written."""
+        if schema is not None:
+            columns = tuple(Column(f.name, f.type, "", nullable=True) for f in schema)
+            return TableLog(self.root, Table(name, doc, columns, tuple(grain), time=None))
+        if name not in self._logs:
+            self._logs[name] = TableLog(self.root, Table(name, "", (), time=None))
+        return self._logs[name]
+
+    def logs(self) -> list[TableLog]:
+        """The logs of all marts."""
+        return [self.log(path.parent.name) for path in sorted(self.root.glob("*/_delta_log"))]
+
+    def statements(self, sql: str, as_of: datetime | int | None = None) -> tuple[list[str], str]:
+        """Statements that make the temporary views a query names, in order, and all SQL that now has to be read."""
+        known, made, read = set(self.names()), dict[str, str](), [sql]
+        self._add(sql, known, made, read, as_of)
+        return list(made.values()), " ".join(read)
+
+    def _add(
+        self, sql: str, known: set[str], made: dict[str, str], read: list[str], as_of: datetime | int | None
+    ) -> None:
+        words = set(_WORD.findall(sql.lower()))
+        names = known if words & {"show", "information_schema"} else known & words
+        for name in sorted(names):
+            if name in made or name not in known:
+                continue
+            known.discard(name)
+            view = self.view(name)
+            if view is not None:
+                self._add(view.sql, known, made, read, as_of)
+                read.append(view.sql)
+                made[name] = f"create or replace temp view {quoted(name)} as {view.sql}"
+            else:
+                log = self.log(name)
+                files = files_as_of(log, as_of)
+                if files:
+                    made[name] = f"create or replace temp view {quoted(name)} as {source(log.folder, files)}"
+
+    def view(self, name: str) -> View | None:
+        """A view by its name; None when it is a table or is not there."""
+        try:
+            return msgspec.json.decode((self.root / _VIEWS / f"{name}.json").read_bytes(), type=View)
+        except FileNotFoundError:
+            return None
+
+    def put_view(self, name: str, view: View) -> None:
+        """Make or replace a view, whole or not at all."""
+        folder = self.root / _VIEWS
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = folder / f"{name}.tmp"
+        temporary.write_bytes(msgspec.json.encode(view))
+        sync_path(temporary)
+        temporary.rename(folder / f"{name}.json")
+        sync_path(folder)
+
+    def _view_paths(self) -> Iterator[Path]:
+        return (self.root / _VIEWS).glob("*.json")
+
+
+def source(folder: Path, files: Sequence[File]) -> str:
+    """A select of the rows of a mart's files."""
+    paths = ", ".join("'" + str(folder / f.path).replace("'", "''") + "'" for f in files)
+    return f"select * from read_parquet([{paths}], hive_partitioning = false)"
+
+
+def note_of(log: TableLog, version: int) -> Note | None:
+    """What a mart's commit notes; None for a commit that is not of a transform, or is not kept."""
+    try:
+        data = (log.log_folder / f"{version:020d}.json").read_bytes()
+    except FileNotFoundError:
+        return None
+    for line in data.splitlines():
+        info: Any = decode_action(line).commit_info
+        if info is not None and NOTE in info.operation_parameters:
+            return msgspec.json.decode(info.operation_parameters[NOTE], type=Note)
+    return None
+
+
+def newest_note(log: TableLog) -> tuple[int, Note] | None:
+    """The version and note of a mart's last commit that has one."""
+    for version in range(log.refresh().version, -1, -1):
+        note = note_of(log, version)
+        if note is not None:
+            return version, note
+        if not (log.log_folder / f"{version:020d}.json").exists():
+            return None
+    return None
+
+
+def commits_notes(log: TableLog, after: int, last: int) -> Iterator[tuple[int, dict[str, list[str]]]]:
+    """What each version in `(after, last]` changed; everything where that is not known any more."""
+    for version in range(after + 1, last + 1):
+        note = note_of(log, version)
+        yield version, {"": ["*"]} if note is None else note.changes

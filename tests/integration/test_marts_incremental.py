@@ -1,0 +1,80 @@
+"""The shipped marts after late, corrected and repeated rows: what is built again equals everything built anew."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.support.rows import rows
+from tests.support.transform import KINDS, bars, cancels, contents, day, dividends, place, splits, trades
+from tickerplant.model import Batch
+
+DAILY = ("returns_daily", "indicators_daily", "volatility_daily", "ranges_daily", "breadth_daily")
+OTHERS = ("bars_from_trades", "quote_stats", "index_members")
+SESSIONS = 300
+
+
+def history() -> list[tuple[str, int, float]]:
+    """Closes of A, B (gaps) and C (young)."""
+    walk = 100 * np.exp(np.random.default_rng(3).normal(0, 0.02, (3, SESSIONS)).cumsum(axis=1))
+    found = [("A", n, float(walk[0, n])) for n in range(SESSIONS)]
+    found += [("B", n, float(walk[1, n])) for n in range(SESSIONS) if n % 7]
+    return found + [("C", n, float(walk[2, n])) for n in range(SESSIONS - 25, SESSIONS)]
+
+
+def quotes(*items: tuple[str, int, int, float]) -> Batch:
+    """Quotes of (symbol, number of the session, second after noon, bid)."""
+    noon = datetime(2024, 1, 2, 17, tzinfo=UTC)
+    made = [
+        {"symbol": s, "ts": noon + timedelta(days=n, seconds=at), "bid_price": bid, "ask_price": bid + 0.02, "seq": i}
+        | {"bid_size": 100.0, "ask_size": 300.0, "vendor": "alpaca", "feed": "sip"}
+        for i, (s, n, at, bid) in enumerate(items)
+    ]
+    return rows("quotes", *made)
+
+
+def members(number: int, *symbols: str) -> Batch:
+    """A list of the day of a session."""
+    return rows(
+        "universe", *({"universe": "mine", "as_of": day(number), "symbol": s, "vendor": "lists"} for s in symbols)
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_after_late_rows_the_marts_equal_a_full_build(kind: str, tmp_path: Path) -> None:
+    with place(kind, tmp_path) as plant:
+        plant.write(
+            bars(*history()),
+            splits(("A", 150, 2.0)),
+            dividends(("B", 100, 0.5)),
+            trades(*[("A", n, str(i), 10.0 + i) for n in range(4) for i in range(3)]),
+            quotes(*[("A", n, 30 * i, 10.0 + i) for n in range(4) for i in range(5)]),
+            members(0, "A", "B"),
+            members(31, "A"),
+        )
+        plant.transform()
+        plant.write(
+            bars(("A", SESSIONS, 101.0), ("B", 205, 77.0), ("C", SESSIONS - 3, 55.5), ("D", SESSIONS, 9.0)),
+            dividends(("A", 260, 1.0)),
+            trades(("A", 1, "0", 10.0), ("A", 2, "9", 99.0), ("B", 2, "1", 5.0)),
+            cancels(("A", 0, "2")),
+            quotes(("A", 3, 45, 12.0)),
+            members(15, "A", "B", "C"),
+        )
+        done = plant.transform()
+        assert {name: done[name].mode for name in DAILY[:4]} == dict.fromkeys(DAILY[:4], "symbols")
+        assert {name: done[name].mode for name in ("breadth_daily", *OTHERS[:2])} == dict.fromkeys(
+            ("breadth_daily", *OTHERS[:2]), "sessions"
+        )
+        assert plant.select("select valid_from, valid_to from index_members where symbol = 'C'") == [
+            {"valid_from": day(15), "valid_to": day(31)}
+        ]
+        with plant.other("anew") as store:
+            plant.transform(store, full=True)
+            anew = contents(store, (*DAILY, *OTHERS))
+        for name, found in contents(plant.store, (*DAILY, *OTHERS)).items():
+            assert len(found) > 2, name
+            assert found == anew[name], name
