@@ -163,12 +163,11 @@ def _show(results: list[HoleResult]) -> None:
     if not results:
         console.out.print("no hole to fill")
         return
-    columns = ("end", "feed", "channels", "before", "after", "vendor", "state")
+    columns = ("end", "feed", "before", "after", "vendor", "state")
     rows = [
         (
             console.clock(r.hole.end),
             r.hole.feed,
-            ", ".join(g.channel for g in r.hole.gaps),
             f"{sum(t.before for t in r.tables):,}",
             f"{sum(t.after for t in r.tables):,}",
             f"{sum(t.vendor for t in r.tables):,}",
@@ -180,10 +179,19 @@ def _show(results: list[HoleResult]) -> None:
 
 
 def _show_holes(found: list[Hole], as_json: bool) -> None:
-    rows = [(h.vendor, h.feed, g.channel, g.start, g.end, g.reason) for h in found for g in h.gaps]
-    columns = ("vendor", "feed", "channel", "start", "end", "reason")
     if as_json:
-        console.print_json([dict(zip(columns, map(str, row), strict=True)) for row in rows])
+        names = ("vendor", "feed", "channel", "start", "end", "reason")
+        console.print_json([{n: str(getattr(g, n)) for n in names} for h in found for g in h.gaps])
         return
-    shown = [(*row[:3], console.clock(row[3]), console.clock(row[4]), row[5]) for row in rows]
-    console.show(console.sheet("To repair", *columns), columns, shown)
+    columns = ("end", "feed", "lasted", "reason", "channels")
+    rows = [
+        (
+            f"{h.end:%m-%d %H:%M:%S}",
+            h.feed,
+            f"{(h.end - min(g.start for g in h.gaps)).total_seconds():,.1f} s",
+            h.gaps[0].reason,
+            ", ".join(g.channel for g in h.gaps),
+        )
+        for h in found
+    ]
+    console.show(console.sheet("To repair", *columns), columns, rows)
