@@ -123,7 +123,12 @@ POSITIONS = Table(
     "How far each partition of the log has been loaded, with counters that balance at that position: "
     "received = stored + quarantined + control.",
     (
-        Column("partition", TEXT, "Partition of the log", nullable=False),
+        Column(
+            "partition",
+            TEXT,
+            "Partition of the log; `plant.*` counts the plant's own writes",
+            nullable=False,
+        ),
         Column("position", INT, "Loaded up to here: segment << 36 | byte offset", nullable=False),
         Column("received", INT, "Messages in the log up to here", "messages", False),
         Column("stored", INT, "Messages that became a row", "messages", False),

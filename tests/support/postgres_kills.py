@@ -24,6 +24,8 @@ from tickerplant.simulator.process import Running, running
 from tickerplant.stores import open_store
 from tickerplant.vendors import vendor
 
+_COUNTERS = "select received, stored, quarantined, control from positions where partition not like 'plant.%'"
+
 Who = Literal["loader", "server", "both"]
 
 _LIVE_SHARE = 0.9
@@ -220,7 +222,7 @@ def _report(plant: _Plant, oracle: dict[str, Any], kills: int, seconds: float) -
     url = plant.server.url
     sent, found = Tally.from_json(oracle["tables"]), store_tally(url)
     landed, counted = log_tally(plant.log)
-    counters = query(url, "select received, stored, quarantined, control from positions")
+    counters = query(url, _COUNTERS)
     expected = {name: getattr(counted, name) for name in ("received", "stored", "quarantined", "control")}
     rows = sum(f.count for symbols in found.tables.values() for f in symbols.values())
     with closing(open_store(url)) as store:

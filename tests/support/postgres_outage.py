@@ -20,6 +20,8 @@ from tickerplant.fingerprint import Tally
 from tickerplant.simulator.process import Running, running
 from tickerplant.stores import open_store
 
+_COUNTERS = "select received, stored, quarantined, control from positions where partition not like 'plant.%'"
+
 CHANNELS = "quotes,trades,bars,updated_bars,daily_bars,statuses,lulds,imbalances"
 _CAUGHT_UP = re.compile(r"caught up\s.*?\bmessages=(?P<messages>\d+).*?\brate=(?P<rate>\d+).*?\bseconds=(?P<s>[\d.]+)")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -181,7 +183,7 @@ def _compared(plant: _Plant, oracle: dict[str, Any]) -> tuple[int, int, bool, bo
     sent, found = Tally.from_json(oracle["tables"]), store_tally(plant.store)
     landed, counted = log_tally(plant.log)
     is_equal = sent.tables == found.tables == landed.tables and not oracle["missed"]
-    counters = query(plant.store, "select received, stored, quarantined, control from positions")
+    counters = query(plant.store, _COUNTERS)
     expected = {name: getattr(counted, name) for name in ("received", "stored", "quarantined", "control")}
     stored = sum(f.count for symbols in found.tables.values() for f in symbols.values())
     is_balanced = counters == [expected] and counted.received == stored + counted.quarantined + counted.control

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -34,6 +34,7 @@ from tickerplant.jobs.backup_manifest import (
     read_manifest,
     unfinished,
 )
+from tickerplant.jobs.joblog import LEDGERS
 from tickerplant.logs.backup import parts
 from tickerplant.logs.files import FilesLog
 from tickerplant.model import Position, position
@@ -131,7 +132,7 @@ def _write(log: FilesLog, store: AnyStore, target: Target, say: Said) -> Manifes
     taken_at = _now()
     rows = _lake(store, target, say) if isinstance(store, LakeStore) else _postgres(store, target, say)
     log_files, ends = _log(log, target, rows.positions, say)
-    beyond = tuple(sorted(p for p, at in rows.positions.items() if at > ends.get(p, 0)))
+    beyond = _beyond(rows.positions, ends)
     if beyond:
         log_lines.warning("the log does not reach the store's positions", log=log.url, partitions=", ".join(beyond))
     files = (*rows.files, *log_files)
@@ -152,6 +153,11 @@ def _write(log: FilesLog, store: AnyStore, target: Target, say: Said) -> Manifes
     )
     _put(target.folder / MANIFEST, encode_manifest(manifest))
     return manifest
+
+
+def _beyond(positions: Mapping[str, int], ends: Mapping[str, int]) -> tuple[str, ...]:
+    logged = (p for p in positions if not p.startswith(LEDGERS))
+    return tuple(sorted(p for p in logged if positions[p] > ends.get(p, 0)))
 
 
 def _now() -> str:

@@ -20,7 +20,10 @@ from tickerplant.tables import JOBS
 
 log = structlog.get_logger()
 
-_LEDGER = "plant.jobs"
+LEDGERS = "plant."
+"""How the rows of `positions` begin that count writes of the plant itself: they are in no log."""
+
+_LEDGER = LEDGERS + "jobs"
 _TRIES, _PAUSE_S = 100, 0.1
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from tickerplant.errors import UsageError
-from tickerplant.jobs.joblog import job, note
+from tickerplant.jobs.joblog import LEDGERS, job, note
 from tickerplant.model import Batch
 from tickerplant.quality.outcome import Outcome, collect
 from tickerplant.quality.rule import Rule
@@ -20,7 +20,7 @@ from tickerplant.tables import QUALITY, QUALITY_FLAGS
 if TYPE_CHECKING:
     from tickerplant.stores import AnyStore
 
-_LEDGER = "plant.quality"
+_LEDGER = LEDGERS + "quality"
 _AT_FIRST = 20
 
 
