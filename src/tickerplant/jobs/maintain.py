@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date, timedelta
 
+from tickerplant.calendar import finished_before
 from tickerplant.clock import utc_now
 from tickerplant.errors import UsageError
 from tickerplant.model import Maintained, Store
