@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,20 @@ def _intervals(text: str) -> tuple[str, ...]:
     if not found:
         raise ValueError("expected at least one length such as 1m")
     return found
+
+
+def _polls(text: str) -> tuple[tuple[str, str], ...]:
+    """`snapshots=15m,bars=5m` as pairs."""
+    found = [word.partition("=") for word in names(text)]
+    if any(
+        not re.fullmatch("[a-z_]+", table) or not re.fullmatch("[1-9][0-9]*[smh]", every) for table, _, every in found
+    ):
+        raise ValueError("expected tables with a distance such as snapshots=15m,bars=5m")
+    return tuple((table, every) for table, _, every in found)
+
+
+def _day_if_any(text: str) -> date | None:
+    return date.fromisoformat(text) if text else None
 
 
 def _port(text: str) -> str:
@@ -286,6 +301,33 @@ SETTINGS = (
         _positive,
     ),
     Setting(
+        "run_tables",
+        ("TICKERPLANT_RUN_FETCH",),
+        "daily_bars,splits,dividends",
+        "Run: tables to fetch after each session, of those for which a vendor's key is set; `none` for none",
+        names,
+    ),
+    Setting(
+        "run_symbols",
+        ("TICKERPLANT_RUN_SYMBOLS",),
+        "",
+        "Run: whose rows to fetch: symbols, `all`, or `universe:NAME`; when not set STOCK_SYMBOLS, and all for `*`",
+    ),
+    Setting(
+        "run_polls",
+        ("TICKERPLANT_RUN_POLL",),
+        "",
+        "Run: tables to poll while the market is open, `snapshots=15m,bars=5m`",
+        _polls,
+    ),
+    Setting(
+        "run_history",
+        ("TICKERPLANT_RUN_HISTORY",),
+        "",
+        "Run: day from which the weekly re-check asks for what is missing; when not set the first of `daily_bars`",
+        _day_if_any,
+    ),
+    Setting(
         "retention",
         ("DATA_RETENTION_DAYS",),
         "",
@@ -373,6 +415,10 @@ class Settings:
     alert_from: str
     alert_level: str
     repair_settling_s: float
+    run_tables: tuple[str, ...]
+    run_symbols: str
+    run_polls: tuple[tuple[str, str], ...]
+    run_history: date | None
     retention: Retention
     statement_timeout_s: float
     models: str
