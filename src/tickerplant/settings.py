@@ -101,12 +101,10 @@ def _intervals(text: str) -> tuple[str, ...]:
 
 def _polls(text: str) -> tuple[tuple[str, str], ...]:
     """`snapshots=15m,bars=5m` as pairs."""
-    found = [word.partition("=") for word in names(text)]
-    if any(
-        not re.fullmatch("[a-z_]+", table) or not re.fullmatch("[1-9][0-9]*[smh]", every) for table, _, every in found
-    ):
+    found = names(text)
+    if not all(re.fullmatch("[a-z_]+=[1-9][0-9]*[smh]", word) for word in found):
         raise ValueError("expected tables with a distance such as snapshots=15m,bars=5m")
-    return tuple((table, every) for table, _, every in found)
+    return tuple((table, every) for table, _, every in (word.partition("=") for word in found))
 
 
 def _day_if_any(text: str) -> date | None:

@@ -87,10 +87,11 @@ class Runner:
         return (found.code, max(0.0, found.again_at - time.monotonic())) if found else None
 
     def look(self) -> bool:
-        """See whether the present errand has ended; whether there is none."""
-        if self._running is not None and (code := self._running.process.poll()) is not None:
-            self._ended(self._running, code)
-        return self._running is None
+        """See whether the present errand has ended; True when it just has."""
+        if self._running is None or (code := self._running.process.poll()) is None:
+            return False
+        self._ended(self._running, code)
+        return True
 
     def begin(self, wanted: Sequence[Errand]) -> None:
         """Start the first errand whose time has come, unless one runs."""

@@ -117,12 +117,11 @@ class Conductor:
         for name, daemon in self._beside.items():
             daemon.look(self._plan.beside[name])
         self._health.look(now)
-        is_idle = self._runner.look()
-        if time.monotonic() - self._known.at >= _READ_S:
+        has_ended = self._runner.look()
+        if has_ended or time.monotonic() - self._known.at >= _READ_S:
             self._read(now)
-        if is_idle and self._is_settled(now):
+        if self._is_settled(now):
             self._runner.begin(self._known.pending)
-            self._known.at = self._known.at if self._runner.current is None else float("-inf")
         return self._view(now)
 
     def end(self) -> None:
