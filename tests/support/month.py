@@ -215,6 +215,44 @@ class Month:
         wait_for(condition, timeout, what, 0.1)
 
 
+MISHAPS: Mapping[date, Mishap] = {
+    date(2024, 11, 6): "kill live",
+    date(2024, 11, 12): "kill evening",
+    date(2024, 11, 14): "kill night",
+    date(2024, 11, 19): "missed evening",
+    date(2024, 12, 10): "missed session",
+}
+"""Three kills, a missed evening and a missed session between 1 November and 26 December 2024."""
+
+_ENDS = {date(2024, 11, 29): 17, date(2024, 12, 24): 17}
+_DST_ENDS = date(2024, 11, 3)
+
+
+def troubles(report: MonthReport, mishaps: Mapping[date, Mishap]) -> list[str]:
+    """What is not as it should be, in words; hours are this file's own, not the calendar's."""
+    found = [f"differs: {text}" for text in report.differing]
+    found += [f"connected on a day without a session: {at}" for at in report.strays]
+    found += [f"{report.unhealed} gaps not healed"] if report.unhealed else []
+    for window in report.windows:
+        day = window.session.day
+        if mishaps.get(day) == "missed session":
+            found += [f"{day}: captured"] if window.began else []
+            continue
+        offset = 4 if day < _DST_ENDS else 5
+        opens = datetime.combine(day, time(3 + offset, 59), UTC)
+        closes = datetime.combine(day, time(0), UTC) + timedelta(hours=_ENDS.get(day, 20) + offset)
+        if window.began is None or not opens <= window.began < opens + timedelta(minutes=1):
+            found.append(f"{day}: capture began at {window.began}")
+        is_whole = mishaps.get(day) != "missed evening"
+        if is_whole and (window.ended is None or not closes <= window.ended < closes + timedelta(seconds=10)):
+            found.append(f"{day}: capture ended at {window.ended}")
+        if is_whole and str(day) not in report.evenings:
+            found.append(f"{day}: no evening")
+    if report.mart_rows != report.sessions * len(market.SYMBOLS):
+        found.append(f"prices_daily: {report.mart_rows} rows for {report.sessions} sessions")
+    return found
+
+
 def session_before(day: date) -> datetime:
     """The night before a day."""
     return datetime.combine(day, time(1), NEW_YORK).astimezone(UTC)

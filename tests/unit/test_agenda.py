@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 import pytest
@@ -111,6 +112,12 @@ def test_the_history_is_asked_for_again_once_a_week() -> None:
     assert now[0].arguments[-1] == "--again"
     assert now[0].arguments[now[0].arguments.index("--start") + 1] == "2020-01-02"
     assert {e.key for e in weekly("2024-12-06T23:00")} == {"2024-W48"}
+
+
+def test_before_the_history_begins_there_is_none_to_ask_for_again() -> None:
+    young = replace(WORK, history=date(2024, 11, 25))
+    assert not [e for e in agenda.pending(young, {}, new_york("2024-11-29T12:00")) if "-W" in e.key]
+    assert [e for e in agenda.pending(young, {}, new_york("2024-11-30T12:00")) if "-W" in e.key]
 
 
 MOMENTS = st.integers(0, 3 * 365 * 24 * 60).map(lambda m: datetime(2023, 1, 3, tzinfo=UTC) + timedelta(minutes=m))

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import psutil
@@ -14,6 +14,11 @@ from tests.support.plant import wait_for
 from tickerplant.jobs.daemons import Daemon, Surroundings
 
 FOLLOW = ("load", "--follow", "--json")
+
+
+def looked(daemon: Daemon, arguments: Sequence[str] | None) -> Daemon:
+    daemon.look(arguments)
+    return daemon
 
 
 @pytest.fixture
@@ -31,19 +36,19 @@ def test_a_daemon_runs_while_it_is_wanted_and_is_started_again_when_it_is_killed
     assert first is not None
     os.kill(first, signal.SIGKILL)
     try:
-        assert wait_for(lambda: daemon.look(FOLLOW) or (daemon.pid not in (None, first)), 20, "a second start")
+        assert wait_for(lambda: looked(daemon, FOLLOW).pid not in (None, first), 20, "a second start")
         assert (daemon.state, daemon.restarts) == ("running", 1)
     finally:
-        wait_for(lambda: daemon.look(None) or daemon.state == "off", 20, "the end")
+        wait_for(lambda: looked(daemon, None).state == "off", 20, "the end")
     assert daemon.pid is None
 
 
 def test_a_command_that_cannot_run_is_tried_with_growing_waits(around: Surroundings) -> None:
     daemon = Daemon("loader", around)
-    wait_for(lambda: daemon.look(("no-such-command",)) or daemon.restarts >= 2, 20, "two ends")
+    wait_for(lambda: looked(daemon, ("no-such-command",)).restarts >= 2, 20, "two ends")
     assert daemon.state == "waiting"
     daemon.look(None)
-    wait_for(lambda: daemon.look(None) or daemon.state in ("off", "waiting"), 5, "no process")
+    wait_for(lambda: looked(daemon, None).state in ("off", "waiting"), 5, "no process")
     assert daemon.pid is None
 
 

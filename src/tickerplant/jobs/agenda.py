@@ -110,11 +110,11 @@ def evening(work: Work, session: Session, missed: Sequence[date] = ()) -> list[E
 
 def weekly(work: Work, now: datetime) -> list[Errand]:
     """The errands of the last Saturday: the whole history asked for again where it has holes."""
-    if work.history is None or not work.tables:
-        return []
     due = _last_saturday(now)
     year, week, _ = due.astimezone(NEW_YORK).isocalendar()
     key, until = f"{year}-W{week:02d}", last_session(due).day + timedelta(days=1)
+    if work.history is None or work.history >= until or not work.tables:
+        return []
     found = [Errand(f"recheck {t}", key, due, (*_fetch(work, t, work.history, until), "--again")) for t in work.tables]
     return [*found, Errand("transform", key, due, ("transform", "--json", "--no-fail"))] if work.transforms else found
 
