@@ -289,7 +289,7 @@ def _transforms(args: argparse.Namespace, folder: Path) -> bool:
 
 
 def _month(folder: Path) -> bool:
-    """Eight weeks of `run`: the clocks change, two holidays, two half days, three kills, a missed evening and session."""
+    """Eight weeks of `run`: the clocks change, holidays, half days, three kills, a missed evening and session."""
     from tests.support.month import MISHAPS, through, troubles
 
     report = through(folder, date(2024, 11, 1), date(2024, 12, 27), MISHAPS)

@@ -20,6 +20,9 @@ from tickerplant.tables import BARS, DAILY_BARS, QUOTES, TRADES
 SYMBOLS = ("BRK.B", "NA", "SPY", "TRUE")
 PORTIONS = 3
 QUOTES_EACH, TRADES_EACH, MINUTES_EACH = 90, 40, 3
+_LENGTH_US = 4 * 60_000_000
+"""A portion is the first minutes of its third of the session."""
+
 _SPAN, _TOLD, _STOP = "span", "told", "stop"
 
 
@@ -66,7 +69,7 @@ def truth(folder: Path) -> Iterator[list[Batch]]:
         for k in range(PORTIONS):
             chance = np.random.default_rng([session.day.toordinal(), k])
             began = int((session.pre_open + span * k).timestamp()) * 1_000_000
-            yield _portion(chance, began, int(span.total_seconds()) * 1_000_000)
+            yield _portion(chance, began, _LENGTH_US)
 
 
 def daily(folder: Path) -> list[Batch]:

@@ -93,7 +93,8 @@ def test_a_fetch_that_came_late_has_the_marts_built_again() -> None:
 
 
 def test_missed_sessions_are_asked_for_table_by_table_before_the_marts() -> None:
-    found = agenda.pending(WORK, {}, new_york("2024-11-27T20:00"), [date(2024, 11, 25)])
+    missed = [("quotes", date(2024, 11, 25)), ("trades", date(2024, 11, 25))]
+    found = agenda.pending(WORK, {}, new_york("2024-11-27T20:00"), missed)
     names = of_key(found, "2024-11-27")
     assert names[1:3] == ["missed quotes 2024-11-25", "missed trades 2024-11-25"]
     assert names.index("transform") > 2

@@ -58,7 +58,7 @@ def command(
         typer.Option(
             "--calendar/--now",
             help="On the market's clock until stopped, or one capture from now on; else on the clock, unless an end "
-            "is given or the feed is on this machine.",
+            "is given or the feed is always on (v2/test, one on this machine).",
         ),
     ] = None,
     env: Annotated[
@@ -105,7 +105,9 @@ def _is_on_calendar(settings: Settings, request: Request, wish: bool | None) -> 
     has_end = bool(request.duration or request.until or request.always_open)
     if wish and has_end:
         raise UsageError("--calendar: expected no --for, --until or --always-open beside it, was one of them")
-    return not has_end and not is_loopback(request.url or settings.alpaca_url) if wish is None else wish
+    url = request.url or settings.alpaca_url
+    is_always_on = is_loopback(url) or url.rstrip("/").endswith("/test")
+    return not has_end and not is_always_on if wish is None else wish
 
 
 def _into(request: Request, store: str) -> dict[str, str]:

@@ -66,6 +66,9 @@ class Done:
 
 Ledger = Mapping[tuple[str, str], Done]
 
+Missed = tuple[str, date]
+"""A table, and a session of which it has not one row."""
+
 
 def capture_window(now: datetime) -> tuple[datetime, datetime]:
     """`[begin, end)` of the capture that runs at `now`, or else of the next one."""
@@ -79,8 +82,8 @@ def is_open(now: datetime) -> bool:
     return begin <= now < end
 
 
-def pending(work: Work, ledger: Ledger, now: datetime, missed: Sequence[date] = ()) -> list[Errand]:
-    """What is due and not done, in the order in which to do it. `missed` are sessions without any live row."""
+def pending(work: Work, ledger: Ledger, now: datetime, missed: Sequence[Missed] = ()) -> list[Errand]:
+    """What is due and not done, in the order in which to do it. `missed` are sessions that were not captured."""
     return [*_undone(evening(work, last_session(now), missed), ledger), *_undone(weekly(work, now), ledger)]
 
 
@@ -96,12 +99,12 @@ def _undone(chain: Sequence[Errand], ledger: Ledger) -> Iterator[Errand]:
             before.append(done.ended)
 
 
-def evening(work: Work, session: Session, missed: Sequence[date] = ()) -> list[Errand]:
+def evening(work: Work, session: Session, missed: Sequence[Missed] = ()) -> list[Errand]:
     """The errands after a session."""
     key, due, until = session.day.isoformat(), session.post_close, session.day + timedelta(days=1)
     start = before(session, LOOK_BACK)
     found = [Errand("maintain", key, due, ("maintain", "--json"))]
-    found += [_live(work, table, day, key, due) for day in missed for table in work.live_tables]
+    found += [_live(work, table, day, key, due) for table, day in missed]
     found += [Errand(f"fetch {t}", key, due, _fetch(work, t, start, until)) for t in work.tables]
     if work.transforms:
         found.append(Errand("transform", key, due, ("transform", "--json", "--no-fail")))

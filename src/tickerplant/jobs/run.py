@@ -19,7 +19,7 @@ from tickerplant.calendar import last_session, sessions
 from tickerplant.clock import utc_now
 from tickerplant.errors import Busy, Retryable
 from tickerplant.jobs import agenda
-from tickerplant.jobs.agenda import Errand, Ledger, Work
+from tickerplant.jobs.agenda import Errand, Ledger, Missed, Work
 from tickerplant.jobs.daemons import Daemon, State, Surroundings
 from tickerplant.jobs.errands import Runner, ledger
 from tickerplant.jobs.rhythm import Beat
@@ -180,14 +180,16 @@ class Conductor:
         return found
 
 
-def missed_sessions(store: AnyStore, work: Work, now: datetime) -> list[date]:
-    """Sessions among the last ones that ended without a live row, since the first that has any."""
-    held = {day for table in work.live_tables for day in store.sessions(TABLES[table])}
-    if not held:
+def missed_sessions(store: AnyStore, work: Work, now: datetime) -> list[Missed]:
+    """For each live table the last sessions that ended without a row, since the first session with any row at all."""
+    held = {table: store.sessions(TABLES[table]) for table in work.live_tables}
+    first = min((days[0] for days in held.values() if days), default=None)
+    if first is None:
         return []
     last = last_session(now)
     recent = sessions(agenda.before(last, agenda.LOOK_BACK), last.day + timedelta(days=1))
-    return [s.day for s in recent if s.day > min(held) and s.day not in held]
+    days = [s.day for s in recent if s.day > first]
+    return [(table, day) for day in days for table in held if day not in held[table]]
 
 
 def first_day(store: AnyStore) -> date | None:
