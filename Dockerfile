@@ -14,7 +14,8 @@ RUN python -m venv /tools \
 COPY pyproject.toml README.md LICENSE ./
 COPY src src
 RUN /tools/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheel . \
-    && /tools/bin/pip --python /venv/bin/python install --no-deps --no-index /wheel/*.whl
+    && /tools/bin/pip --python /venv/bin/python install --no-deps --no-index /wheel/*.whl \
+    && rm -r /venv/lib/python3.12/site-packages/pandas/tests /venv/lib/python3.12/site-packages/pyarrow/tests
 
 FROM build AS build-airflow
 COPY deploy/airflow.lock deploy/
