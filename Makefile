@@ -42,9 +42,16 @@ campaign: setup
 	$(BIN)/python -m tests.campaigns --kills 100 --seed 1 --real-ticks --postgres-kills 50 --postgres-outage \
 		--quota-month --five-years
 
+LOCK := uv pip compile --universal --generate-hashes --no-emit-index-url --no-header
+IMAGE := $(LOCK) --no-annotate --python-version 3.12 --constraint requirements.lock
+IMAGE_EXTRAS := --extra postgres --extra serve --extra transform
+
 lock:
-	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header \
-	    --python-version 3.11 --extra chart --extra postgres --extra embedded --extra simulator --extra transform --group dev --group build pyproject.toml -o requirements.lock
+	$(LOCK) --python-version 3.11 --extra chart --extra postgres --extra embedded --extra serve --extra simulator \
+	    --extra transform --group dev --group build pyproject.toml -o requirements.lock
+	$(IMAGE) --group build -o deploy/build.lock
+	$(IMAGE) $(IMAGE_EXTRAS) pyproject.toml -o deploy/image.lock
+	echo 'apache-airflow[celery,postgres,redis]==3.3.2' | $(IMAGE) $(IMAGE_EXTRAS) pyproject.toml - -o deploy/airflow.lock
 
 clean:
 	rm -rf $(VENV) demo data bench-out

@@ -31,6 +31,7 @@ COMMANDS = (
     "run",
     "status",
     "health",
+    "serve",
     "query",
     "export",
     "simulate",
