@@ -33,6 +33,7 @@ COMMANDS = (
     "health",
     "query",
     "export",
+    "serve",
     "simulate",
     "log",
     "maintain",

@@ -1,0 +1,92 @@
+"""`tickerplant serve`."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tickerplant.cli import console
+from tickerplant.errors import UsageError
+
+if TYPE_CHECKING:
+    from tickerplant.serve.feed import FeedOptions
+
+
+def command(
+    feed: Annotated[
+        bool, typer.Option("--feed", help="Serve the log in Alpaca's stream protocol: live, or a recorded span.")
+    ] = False,
+    host: Annotated[str, typer.Option(help="Address; beyond this machine keys are required.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0 is any free one.", min=0, max=65535)] = 0,
+    log: Annotated[str | None, typer.Option(help="Feed: the log.")] = None,
+    start: Annotated[
+        str | None, typer.Option(help="Feed: replay from this receipt on: a New York day, or a time with an offset.")
+    ] = None,
+    end: Annotated[str | None, typer.Option(help="Feed: replay up to, and without: a day or a time.")] = None,
+    speed: Annotated[
+        float | None,
+        typer.Option(help="Feed: replay at so many seconds a second; 0 is as fast as each client takes it.", min=0),
+    ] = None,
+    channels: Annotated[
+        str | None, typer.Option(help="Feed: channels that clients may have, by our names; else all.")
+    ] = None,
+    symbols: Annotated[str | None, typer.Option(help="Feed: symbols that clients may have; else all.")] = None,
+) -> None:
+    """Show the plant to other programs until stopped. The first line on stdout is JSON with the addresses."""
+    if not feed:
+        raise UsageError("serve: expected --feed, was nothing to serve")
+    _feed(log, host, port, (start, end, speed), channels, symbols)
+
+
+def _feed(
+    log: str | None,
+    host: str,
+    port: int,
+    span: tuple[str | None, str | None, float | None],
+    channels: str | None,
+    symbols: str | None,
+) -> None:
+    from tickerplant.query import moment
+    from tickerplant.serve.feed import FeedOptions, accepted_keys
+    from tickerplant.settings import names
+
+    settings = console.settings()
+    start, end, speed = span
+    options = FeedOptions(
+        host=host,
+        port=port,
+        start=moment(start),
+        end=moment(end),
+        speed=speed if start is None and end is None else (1.0 if speed is None else speed),
+        buffer_bytes=settings.feed_buffer_bytes,
+        keys=accepted_keys(settings.feed_keys.reveal()),
+        channels=frozenset(map(_vendor_name, names(channels))) if channels else None,
+        symbols=frozenset(names(symbols)) if symbols and symbols.strip() != "*" else None,
+    )
+    _run(log or settings.log, options)
+
+
+def _vendor_name(channel: str) -> str:
+    from tickerplant.vendors.alpaca.channels import CHANNELS
+
+    if channel not in CHANNELS:
+        raise UsageError(f"--channels: expected channels among {', '.join(CHANNELS)}, was {channel!r}")
+    return CHANNELS[channel].vendor_name
+
+
+def _run(log: str, options: FeedOptions) -> None:
+    import uvloop
+
+    from tickerplant.logs import open_log
+    from tickerplant.serve.feed import serve_feed
+
+    async def serve() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await serve_feed(open_log(log), options, ready=console.print_json, stop=stop)
+
+    uvloop.run(serve())
