@@ -17,7 +17,7 @@ from tickerplant.vendors.dialect import Dialect
 log = structlog.get_logger()
 
 READ_BYTES = 1 << 18
-_LOOK_FOR_PARTITIONS_S = 1.0
+_LOOK_FOR_PARTITIONS_S = 0.25
 
 
 @dataclass
@@ -65,7 +65,7 @@ class Live:
 
 @dataclass
 class Follower:
-    """Reads the growing partitions of a vendor onto the tapes of their feeds; a new partition is found in a second."""
+    """Reads the growing partitions of a vendor onto the tapes of their feeds; a new partition is found soon."""
 
     source: Log
     dialect: Dialect
