@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from typing import TYPE_CHECKING, Annotated
 
@@ -87,6 +88,8 @@ def _run(log: str, options: FeedOptions) -> None:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        gc.collect()
+        gc.freeze()
         await serve_feed(open_log(log), options, ready=console.print_json, stop=stop)
 
     uvloop.run(serve())

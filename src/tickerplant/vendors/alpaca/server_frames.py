@@ -6,7 +6,7 @@ Source: https://docs.alpaca.markets/docs/real-time-stock-pricing-data, captured 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 from msgspec import Raw
@@ -17,7 +17,7 @@ from tickerplant.vendors.alpaca.render import CHANNELS
 _CHANNEL_OF = {channel.type: channel.vendor_name for channel in CHANNELS}
 
 
-class Part(NamedTuple):
+class Part(msgspec.Struct, frozen=True, gc=False):
     """One message: its channel (None: no data that anybody subscribes to), symbol, and bytes as received."""
 
     channel: str | None
