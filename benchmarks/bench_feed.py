@@ -92,12 +92,9 @@ def _beside_direct(sync_s: str) -> dict[str, float]:
     count = min(fed.total, direct.total)
     stamped = _nanos([m["t"] for m in messages[:count]])
     base = np.min(direct.received()[:count] - stamped)
-    figures = _percentiles(
-        f"direct connection (sync {sync_s} s beside)", (direct.received()[:count] - stamped - base) / 1e6
-    )
-    return figures | _percentiles(
-        f"capture, log (sync {sync_s} s), feed", (fed.received()[:count] - stamped - base) / 1e6
-    )
+    late = {name: (one.received()[:count] - stamped - base) / 1e6 for name, one in (("direct", direct), ("fed", fed))}
+    figures = _percentiles(f"direct connection (sync {sync_s} s beside)", late["direct"])
+    return figures | _percentiles(f"capture, log (sync {sync_s} s), feed", late["fed"])
 
 
 async def _both(feed_url: str, url: str, log: str, sync_s: str) -> tuple[Listener, Listener]:
