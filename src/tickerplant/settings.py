@@ -84,6 +84,8 @@ class Settings:
     marts: str
     vendors: tuple[str, ...]
     bar_intervals: tuple[str, ...]
+    feed_keys: Secret
+    feed_buffer_bytes: int
     log_level: str
 
     @property

@@ -352,5 +352,20 @@ SETTINGS = (
         "`transform`: lengths of the bars made from trades: seconds (30s), minutes, hours that divide a day",
         _intervals,
     ),
+    Setting(
+        "feed_keys",
+        ("TICKERPLANT_FEED_KEYS",),
+        "",
+        "`serve --feed`: keys that clients may log in with, `key:secret,key:secret`; empty takes any, on this machine "
+        "only; never printed",
+        Secret,
+    ),
+    Setting(
+        "feed_buffer_bytes",
+        ("TICKERPLANT_FEED_BUFFER_BYTES",),
+        "16777216",
+        "`serve --feed`: a live client that is more bytes of the log behind is told 407 (slow client) and cut",
+        _count,
+    ),
     Setting("log_level", ("LOG_LEVEL",), "info", "debug, info, warning or error", _level),
 )

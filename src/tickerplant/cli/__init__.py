@@ -34,6 +34,7 @@ COMMANDS = (
     "serve",
     "query",
     "export",
+    "serve",
     "simulate",
     "log",
     "maintain",
