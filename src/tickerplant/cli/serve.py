@@ -24,7 +24,7 @@ def command(
     ] = "127.0.0.1",
     port: Annotated[
         int | None,
-        typer.Option(help="Port; 0 is any free one. Else 9464 for metrics, any for the feed.", min=0, max=65535),
+        typer.Option(help="Port, 0 for any free one; else 9464 for metrics, any for the feed.", min=0, max=65535),
     ] = None,
     log: Annotated[str | None, typer.Option(help="Feed: the log.")] = None,
     start: Annotated[
