@@ -17,6 +17,7 @@ from tickerplant.stores.lake_log import TableLog
 from tickerplant.stores.lake_marts import source
 from tickerplant.transform.lake_job import MartJob, execute
 
+
 def affected(connection: duckdb.DuckDBPyConnection, table_log: TableLog, job: MartJob) -> list[File]:
     """Files to replace: those that hold rows of `_gone`, and all of a bucket that had many rows added one by one."""
     files = table_log.files()
@@ -77,7 +78,7 @@ def new_files(
 
 
 class _Writer:
-    """Rows in order of bucket into files of a row group or somewhat more; checks the grain as they pass."""
+    """Rows in order of bucket into files of at most a row group's rows; checks the grain as they pass."""
 
     def __init__(self, table_log: TableLog, job: MartJob, schema: pa.Schema) -> None:
         self._log, self._job, self._schema = table_log, job, schema
@@ -88,17 +89,17 @@ class _Writer:
 
     def take(self, rows: pa.Table) -> Iterator[File]:
         """Write rows; yields files that are complete."""
-        for bucket in pc.unique(rows.column("_bucket")).to_pylist():
-            mine = rows.filter(pc.equal(rows.column("_bucket"), bucket)) if bucket is not None else rows
-            if self._file is None or bucket != self._bucket:
-                yield from self._close()
-                self._open(bucket or "")
+        buckets = pc.fill_null(rows.column("_bucket"), "")
+        for bucket in pc.unique(buckets).to_pylist():
+            mine = rows.filter(pc.equal(buckets, bucket))
             content = mine.drop_columns(["_bucket"]).cast(self._schema)
             self._check(content)
+            if self._file and (bucket != self._bucket or self._file.rows + content.num_rows > ROW_GROUP_ROWS):
+                yield from self._close()
+            if self._file is None:
+                self._open(bucket)
             assert self._file is not None
             self._file.write(content)
-            if self._file.rows >= ROW_GROUP_ROWS:
-                yield from self._close()
 
     def finish(self) -> Iterator[File]:
         """The last file."""
@@ -141,5 +142,3 @@ class _Writer:
             at = pc.index(same, True).as_py()
             found = keys.slice(at, 1).to_pylist()[0]
             raise Fatal(f"{self._job.name}: expected one row for each {self._job.key}, was two of {found}")
-
-

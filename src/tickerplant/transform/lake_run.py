@@ -1,8 +1,8 @@
 """The lake's side of a run: a DuckDB that sees one snapshot of the tables, and marts written as Delta commits.
 
 A mart's new rows and the old ones they replace are added and removed in one commit, so no reader sees half. Rows are
-kept in files of a span of sessions each (`bucket`), sorted by grain. Only files that hold replaced rows are rewritten; rows
-that replace none get a file of their own, and a span that has many of those is written anew.
+kept in files of a span of sessions each (`bucket`), sorted by grain. Only files that hold replaced rows are rewritten;
+rows that replace none get a file of their own, and a span that has many of those is written anew.
 """
 
 from __future__ import annotations

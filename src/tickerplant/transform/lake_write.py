@@ -175,5 +175,3 @@ def _first(connection: duckdb.DuckDBPyConnection) -> str:
 
 def _one(connection: duckdb.DuckDBPyConnection, sql: str) -> int:
     return int(execute(connection, sql)[0][0])
-
-
