@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.airflow_plant import ALL_DAGS, Airflow
-from tests.support.plant import query
+from tests.support.plant import differences, log_tally, query, store_tally
 from tickerplant.calendar import last_session
 from tickerplant.simulator.process import Running, running
 
 SYMBOLS, SEED = 60, 7
 SECRET = "sEcReT-unmistakable-4711"
-TRIGGERED = ("stocks_polygon_load", "stocks_dbt_transform")
+TABLES = ("daily_bars", "quotes", "trades", "snapshots", "prices_daily")
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,15 @@ class Scene:
                 "extra": {"ALPHA_VANTAGE_URL": rest["alphavantage"], "ALPHA_VANTAGE_PLAN": "1200"},
             },
         }
-        variables = {
+        variables: dict[str, dict[str, Any]] = {
             "settings": {"TICKERPLANT_DATA": str(self.folder), "TICKERPLANT_STORE": str(self.store)},
             "ingest": {"endpoint": "daily_bars", "sessions": 5},
             "snapshots": {"symbols": "SPY,QQQ", "rhythm": "hourly"},
         }
-        given = {f"AIRFLOW_CONN_TICKERPLANT_{n.upper()}": {"conn_type": "generic", **c} for n, c in connections.items()}
+        given: dict[str, dict[str, Any]] = {}
+        given |= {
+            f"AIRFLOW_CONN_TICKERPLANT_{n.upper()}": {"conn_type": "generic", **c} for n, c in connections.items()
+        }
         given |= {f"AIRFLOW_VAR_TICKERPLANT_{n.upper()}": v for n, v in variables.items()}
         return {name: json.dumps(value) for name, value in given.items()}
 
@@ -92,19 +95,13 @@ def play(found: Airflow, on: Scene) -> dict[str, Any]:
     load = found.run_by_asset("stocks_polygon_load", began)
     _succeeded(found, "stocks_polygon_load", load)
     _succeeded(found, "stream_quotes_bars", found.run_over("stream_quotes_bars", stream))
+    repaired = ""
     for dag in ("daily_snapshots", "repair_and_quality", "health"):
-        conf = {"session": on.session} if dag == "repair_and_quality" else {}
-        _succeeded(found, dag, found.run_over(dag, found.trigger(dag, conf)))
-    after = _now()
-    _succeeded(found, "stocks_dbt_transform", _transform_after(found, after))
+        run = found.run_over(dag, found.trigger(dag, {"session": on.session} if dag == "repair_and_quality" else {}))
+        tasks = _succeeded(found, dag, run)
+        repaired = next((str(t["start_date"]) for t in tasks if t["task_id"] == "repair"), repaired)
+    _succeeded(found, "stocks_dbt_transform", found.run_by_asset("stocks_dbt_transform", repaired))
     return outcome(on)
-
-
-def _transform_after(found: Airflow, moment: str) -> dict[str, Any]:
-    """A build of the marts that began after everything was loaded: one triggered by an asset, or else by hand."""
-    runs = [r for r in found.runs("stocks_dbt_transform") if r["run_type"] == "asset_triggered"]
-    assert runs, "expected the assets to trigger a transform, was none"
-    return found.run_over("stocks_dbt_transform", found.trigger("stocks_dbt_transform"))
 
 
 def _log_is_there_and_clean(found: Airflow, dag: str, run: str, task: str, map_index: int) -> None:
@@ -122,8 +119,16 @@ def _end(on: Scene) -> str:
 
 
 def outcome(on: Scene) -> dict[str, Any]:
-    """What the store has: rows of the tables and of the marts."""
-    counts = {}
-    for table in ("daily_bars", "quotes", "trades", "snapshots", "prices_daily"):
-        counts[table] = query(on.store, f'select count(*) as n from "{table}"')[0]["n"]
+    """What the store has, after seeing that nothing is lost or doubled and that the marts are of these rows."""
+    log, store = on.folder / "log", on.store
+    partitions = [p.name for p in log.iterdir() if p.is_dir() and ".repair" not in p.name]
+    expected, _ = log_tally(log, partitions)
+    assert differences(expected, store_tally(store)) == (0, 0)
+    sent = on.live.oracle()["tables"]
+    counts = {t: query(store, f'select count(*) as n from "{t}"')[0]["n"] for t in TABLES}
+    for table in ("quotes", "trades"):
+        assert counts[table] == sum(f["count"] for f in sent[table].values()), table
+    days = query(store, "select count(*) as n from (select distinct symbol, session from daily_bars)")[0]["n"]
+    assert counts["prices_daily"] == days == counts["daily_bars"] > 5 * SYMBOLS
+    assert counts["snapshots"] == 2
     return counts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
@@ -94,7 +94,8 @@ def command(
         asking = client(settings, vendor_named(name))
         try:
             names = _symbols(source, target, asking, wanted, symbols, universe, on, all_symbols, stop)
-            return _once(source, target, asking, wanted, names, stop, dry_run=dry_run, as_json=as_json)
+            with _alone(wanted, name, names, stop):
+                return _once(source, target, asking, wanted, names, stop, dry_run=dry_run, as_json=as_json)
         finally:
             asking.limiter.close()
 
@@ -107,6 +108,17 @@ def command(
     finally:
         target.close()
     raise typer.Exit(code)
+
+
+def _alone(wanted: _Wanted, vendor: str, names: list[str], stop: Event) -> AbstractContextManager[object]:
+    """With --no-load nobody else asks for these symbols meanwhile: the store does not say what is landed."""
+    from pathlib import Path
+
+    from tickerplant.jobs.claims import claimed
+
+    if not wanted.is_landing:
+        return nullcontext()
+    return claimed(Path(console.settings().data), vendor, wanted.table, names, stop)
 
 
 def _able(no_load: bool, flat: bool, poll: str | None) -> None:
