@@ -21,19 +21,22 @@ with DAG(
     def is_due(dag_run=None) -> bool:
         """Whether the rhythm of the Variable falls on this hour of a session; a run by hand always does."""
         from tickerplant.dags.parts.market import snapshots_due
-        from tickerplant.dags.parts.work import variable
+        from tickerplant.dags.parts.work import settled, variable
 
         rhythm = variable("tickerplant_snapshots").get("rhythm", "daily")
-        return dag_run.run_type == "manual" or snapshots_due(dag_run.logical_date, rhythm)
+        with settled():
+            return dag_run.run_type == "manual" or snapshots_due(dag_run.logical_date, rhythm)
 
     @task(outlets=[LOADED], pool="tickerplant_alphavantage")
     def fetch() -> str:
         """Ask for the symbols of the Variable and load the answers."""
         from tickerplant.dags.parts.market import freshness
-        from tickerplant.dags.parts.work import brief, command, variable
+        from tickerplant.dags.parts.work import brief, command, settled, variable
 
         said = variable("tickerplant_snapshots")
-        return brief(command(lines.snapshots(lines.snapshot_symbols(said), freshness(said.get("rhythm", "daily")))))
+        with settled():
+            line = lines.snapshots(lines.snapshot_symbols(said), freshness(said.get("rhythm", "daily")))
+        return brief(command(line))
 
     @task
     def validate() -> None:

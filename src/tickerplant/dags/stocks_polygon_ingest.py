@@ -19,12 +19,13 @@ with DAG(
     @task
     def batches(dag_run=None) -> list[list[str]]:
         """The command lines of the batches, after the symbols that the store lists."""
-        from tickerplant.dags.parts.work import command, variable
+        from tickerplant.dags.parts.work import command, settled, variable
 
-        wanted = lines.Ingest.of(variable("tickerplant_ingest"), dag_run.conf or {})
-        asked = [s for s in wanted.symbols.split(",") if s]
-        names = asked or [row["symbol"] for row in json.loads(command(lines.symbols_query(wanted)))]
-        return lines.ingest(wanted, names, lines.today())
+        with settled():
+            wanted = lines.Ingest.of(variable("tickerplant_ingest"), dag_run.conf or {})
+            asked = [s for s in wanted.symbols.split(",") if s]
+            names = asked or [row["symbol"] for row in json.loads(command(lines.symbols_query(wanted)))]
+            return lines.ingest(wanted, names, lines.today())
 
     @task(outlets=[LANDED], trigger_rule="all_done_min_one_success")
     def landed() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from tickerplant.dags.parts.connections import CONNECTIONS, Facts, environment
 from tickerplant.dags.parts.outcome import level_of, message_of, tail_of
+from tickerplant.errors import UsageError
 from tickerplant.jobs.child import Done, perform
 from tickerplant.jobs.supervise import next_wait
 
@@ -29,7 +30,8 @@ def command(arguments: Sequence[str], beside: Sequence[Sequence[str]] = ()) -> s
     """
     from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-    own = surroundings()
+    with settled():
+        own = surroundings()
     with _stopping() as stop, ExitStack() as others:
         for line in beside:
             others.enter_context(_kept_running(line, own))
@@ -45,6 +47,17 @@ def command(arguments: Sequence[str], beside: Sequence[Sequence[str]] = ()) -> s
 def brief(output: str) -> str:
     """What is kept of an output as the task's result: its last line, when it is short."""
     return tail_of(output, _OUTPUT_BYTES)
+
+
+@contextmanager
+def settled() -> Iterator[None]:
+    """What is wrong in a Variable, a Connection or a run's conf fails the task at once: no retry mends it."""
+    from airflow.sdk.exceptions import AirflowFailException
+
+    try:
+        yield
+    except UsageError as error:
+        raise AirflowFailException(str(error)) from None
 
 
 def refuse(problems: Sequence[str]) -> None:
