@@ -98,9 +98,6 @@ def take_picture(found: Airflow, path: Path) -> None:
         page.goto(f"{found.url}/dag_runs?limit=25", wait_until="load")
         page.get_by_text("stocks_dbt_transform").first.wait_for(timeout=90_000)
         page.screenshot(path=str(path))
-        page.goto(f"{found.url}/dags", wait_until="load")
-        page.get_by_text("stocks_dbt_transform").first.wait_for(timeout=90_000)
-        page.screenshot(path=str(path.with_name(path.stem + "-dags.png")))
         browser.close()
 
 
