@@ -109,12 +109,13 @@ STORE_VARIABLES = ("TICKERPLANT_STORE", "TIMESCALE_LIVE_CONN_STRING", *postgres_
 
 _LAKE = "<data>/lake"
 SETTINGS = (
-    Setting("log", ("TICKERPLANT_LOG",), "<data>/log", "Where raw records are kept: a folder"),
+    Setting("log", ("TICKERPLANT_LOG",), "<data>/log", "Where raw records are kept: a folder or s3://bucket/prefix"),
     Setting(
         "store_url",
         ("TICKERPLANT_STORE",),
         _LAKE,
-        "Where rows are kept: a folder (a lake of Delta tables), postgresql://..., or postgresql+embedded:///folder",
+        "Where rows are kept: a folder or s3://bucket/prefix (a lake of Delta tables), postgresql://..., or "
+        "postgresql+embedded:///folder",
         Secret,
     ),
     Setting(
@@ -322,6 +323,24 @@ SETTINGS = (
         "`transform`: lengths of the bars made from trades: seconds (30s), minutes, hours that divide a day",
         _intervals,
     ),
+    Setting("spool", ("TICKERPLANT_SPOOL",), "<data>/spool", "Log on S3: folder of what is not shipped yet"),
+    Setting(
+        "spool_bytes",
+        ("TICKERPLANT_SPOOL_BYTES",),
+        "10737418240",
+        "Log on S3: alarm when more bytes than this wait for shipping; the capture goes on until the disk is full",
+        _count,
+    ),
+    Setting(
+        "s3_endpoint",
+        ("TICKERPLANT_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
+        "",
+        "S3: URL of the service when it is not Amazon's",
+    ),
+    Setting("aws_region", ("AWS_REGION", "AWS_DEFAULT_REGION"), "us-east-1", "S3: region of the bucket"),
+    Setting("aws_key", ("AWS_ACCESS_KEY_ID",), "", "S3: access key; without one, that of the container or instance"),
+    Setting("aws_secret", ("AWS_SECRET_ACCESS_KEY",), "", "S3: its secret; never printed", Secret),
+    Setting("aws_token", ("AWS_SESSION_TOKEN",), "", "S3: session token of a temporary key; never printed", Secret),
     Setting("log_level", ("LOG_LEVEL",), "info", "debug, info, warning or error", _level),
 )
 
@@ -379,6 +398,13 @@ class Settings:
     marts: str
     vendors: tuple[str, ...]
     bar_intervals: tuple[str, ...]
+    spool: str
+    spool_bytes: int
+    s3_endpoint: str
+    aws_region: str
+    aws_key: str
+    aws_secret: Secret
+    aws_token: Secret
     log_level: str
 
     @property
@@ -413,7 +439,8 @@ def read_settings(env: Mapping[str, str] | None = None, dotenv: Path | None = Pa
     found = {k: v for k, v in dotenv_values(dotenv).items() if v is not None} if dotenv and dotenv.is_file() else {}
     merged = {**found, **(os.environ if env is None else env)}
     values = {s.name: _value(s, merged) for s in SETTINGS}
-    values["log"] = values["log"].replace("<data>", values["data"].rstrip("/"))
+    for name in ("log", "spool"):
+        values[name] = values[name].replace("<data>", values["data"].rstrip("/"))
     return Settings(**values)
 
 

@@ -50,6 +50,12 @@ def segment_path(folder: Path, number: int, form: str) -> Path:
     return folder / f"{number:010d}{form}"
 
 
+def segment_number(name: str, form: str) -> int | None:
+    """The segment that a file's name in one form means; None for any other name."""
+    matched = _SEGMENT.fullmatch(name)
+    return int(matched[1]) if matched and matched[2] == form else None
+
+
 def list_files(folder: Path) -> Files:
     """The segments in a partition's folder; none when there is no folder."""
     found: dict[str, set[int]] = {RAW: set(), SEALED: set(), UNFINISHED: set()}
