@@ -40,7 +40,7 @@ bench: setup
 
 campaign: setup
 	$(BIN)/python -m tests.campaigns --kills 100 --seed 1 --real-ticks --postgres-kills 50 --postgres-outage \
-		--quota-month --five-years
+		--quota-month --five-years --s3-kills 50
 
 lock:
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header \

@@ -14,6 +14,8 @@ the server be away for half an hour of a market.
 The repair campaign drops the line of a live market at random and holds what `run` healed against everything the market
 said.
 
+The S3 campaign (tests/support/s3_kills.py) kills a capture while it ships to a bucket.
+
 The transform campaign (tests/support/transform_random.py) brings random late, corrected and repeated rows into both
 stores, and holds marts built step by step against marts built anew.
 """
@@ -285,6 +287,14 @@ def _transforms(args: argparse.Namespace, folder: Path) -> bool:
     return True
 
 
+def _shipping(kills: int, seed: int, folder: Path) -> bool:
+    from tests.support.s3_kills import shipping_kills
+
+    report = shipping_kills(kills, seed, folder)
+    _print(report)
+    return report.is_ordered and not report.lost + report.doubled + report.left_in_spool
+
+
 def main() -> None:
     """Run the campaigns asked for and print their reports; exit 1 when one is not well."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -297,6 +307,7 @@ def main() -> None:
     parser.add_argument("--five-years", action="store_true", help="recorded daily bars of 505 symbols by each vendor")
     parser.add_argument("--repair", type=int, default=0, help="random disconnects that `run` heals by itself")
     parser.add_argument("--store", choices=("lake", "postgres"), default="lake", help="where ticks and repairs go")
+    parser.add_argument("--s3-kills", type=int, default=0, help="random SIGKILLs of a capture that ships to S3")
     parser.add_argument("--transform", type=int, default=0, help="random histories of rows, on each store")
     args = parser.parse_args()
     well = True
@@ -313,6 +324,7 @@ def main() -> None:
         well &= not args.repair or _repair(args.repair, args.seed, args.store, Path(name) / "repair")
         well &= not args.five_years or _five_years(Path(name) / "five-years")
         well &= not args.quota_month or _quota_month(args.seed, Path(name))
+        well &= not args.s3_kills or _shipping(args.s3_kills, args.seed, Path(name) / "s3")
         well &= _transforms(args, Path(name))
     sys.exit(0 if well else 1)
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 SCHEME = "s3"
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _CHUNK_BYTES = 2**20
-_RETRIES, _RETRY_S, _REQUEST_S, _CONNECT_S = 4, 15, 60, 5
+_RETRIES, _RETRY_S, _REQUEST_S, _CONNECT_S = 3, 15, 60, 5
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,15 @@ class Bucket:
                     "timeout": f"{_REQUEST_S}s",
                     "connect_timeout": f"{_CONNECT_S}s",
                 },
-                retry_config={"max_retries": _RETRIES, "retry_timeout": timedelta(seconds=_RETRY_S)},
+                retry_config={
+                    "max_retries": _RETRIES,
+                    "retry_timeout": timedelta(seconds=_RETRY_S),
+                    "backoff": {
+                        "init_backoff": timedelta(seconds=0.1),
+                        "max_backoff": timedelta(seconds=1),
+                        "base": 2,
+                    },
+                },
             )
 
     def get(self, key: str) -> Tagged | None:

@@ -29,6 +29,7 @@ from tickerplant.settings import Settings, read_settings
 
 _PROGRAM = Path(__file__).resolve().parents[2] / ".servers" / "bin" / "ministack"
 _NAMES = count(1)
+_ZSTD_FRAME = b"\x28\xb5\x2f\xfd"
 BUCKET, KEY, SECRET = "plant", "test-key", "test-secret"
 
 
@@ -122,12 +123,15 @@ def settings(folder: Path, at: str | None = None, spool_bytes: int = 2**30) -> S
 
 
 class Gate:
-    """A port that leads to the server while `is_open`, and cuts every connection while it is not."""
+    """A port that leads to the server while `is_open`, and cuts every connection while it is not.
+
+    `spoil` so many requests that carry a zstd frame: a byte of it is another one when it reaches the server.
+    """
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        self.refused = 0
+        self.refused = self.spoil = 0
         self._is_open, self._held = True, set[socket.socket]()
         self._target = port()
         Thread(target=self._accept, daemon=True).start()
@@ -166,12 +170,19 @@ class Gate:
     def _pass(self, source: socket.socket, target: socket.socket) -> None:
         with suppress(OSError):
             while data := source.recv(1 << 16):
-                target.sendall(data)
+                target.sendall(self._spoilt(data))
         for one in (source, target):
             with suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
         self._held.discard(source)
         source.close()
+
+    def _spoilt(self, data: bytes) -> bytes:
+        at = data.find(_ZSTD_FRAME) if self.spoil else -1
+        if at < 0:
+            return data
+        self.spoil -= 1
+        return data[:at] + b"#" + data[at + 1 :]
 
     def close(self) -> None:
         """Stop listening and cut all."""

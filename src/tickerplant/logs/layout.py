@@ -11,6 +11,8 @@ from tickerplant.errors import UsageError
 
 RAW, SEALED, UNFINISHED = ".jsonl", ".jsonl.zst", ".jsonl.zst.unfinished"
 OWNER = "owner.lock"
+SHIPPED = "shipped.json"
+"""Beside the segments of a spool: how far they are shipped."""
 
 _SEGMENT = re.compile(r"(\d{10})(\.jsonl(?:\.zst(?:\.unfinished)?)?)")
 _PARTITION = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)(?:\.[A-Za-z0-9_-]+)?")

@@ -30,7 +30,7 @@ log = structlog.get_logger()
 
 LEASE = "owner.json"
 _LEASE_S, _RENEW_S = 60.0, 15.0
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 15.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 5.0
 
 
 @dataclass(frozen=True)

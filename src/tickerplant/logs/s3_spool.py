@@ -13,11 +13,11 @@ from uuid import uuid4
 import msgspec
 
 from tickerplant.errors import Fatal
-from tickerplant.logs.layout import RAW, SEALED, list_files, segment_path, sync_folder
+from tickerplant.logs.layout import RAW, SEALED, SHIPPED, list_files, segment_path, sync_folder
 from tickerplant.model import Record
 
 _T = TypeVar("_T")
-_SHIPPED, _TROUBLE, _IDENTITY = "shipped.json", "trouble.json", "spool.id"
+_TROUBLE, _IDENTITY = "trouble.json", "spool.id"
 
 
 class Shipped(msgspec.Struct, frozen=True):
@@ -59,12 +59,12 @@ def spool_folder(root: Path, bucket: str, prefix: str) -> Path:
 
 def read_shipped(folder: Path) -> Shipped | None:
     """How far a partition is shipped; None when nothing is. Raises Fatal for a file that is not ours."""
-    return _read(folder / _SHIPPED, Shipped)
+    return _read(folder / SHIPPED, Shipped)
 
 
 def write_shipped(folder: Path, shipped: Shipped) -> None:
     """Note how far a partition is shipped, durably."""
-    _write(folder / _SHIPPED, msgspec.json.encode(shipped))
+    _write(folder / SHIPPED, msgspec.json.encode(shipped))
 
 
 def read_trouble(folder: Path) -> Trouble | None:
