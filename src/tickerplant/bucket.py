@@ -44,10 +44,11 @@ class Access:
 
 
 class Stored(NamedTuple):
-    """An object in a listing: its key below the prefix, and its size in bytes."""
+    """An object in a listing: its key below the prefix, its size in bytes, when it was made (seconds UTC)."""
 
     key: str
     size: int
+    modified: float
 
 
 class Tagged(NamedTuple):
@@ -129,6 +130,16 @@ class Bucket:
             try:
                 found = self.store.get(key)
                 return Tagged(bytes(found.bytes()), found.meta["e_tag"] or "")
+            except FileNotFoundError as error:
+                self._absent(error)
+        return None
+
+    def stat(self, key: str) -> Stored | None:
+        """Size and time of an object; None when it is not there."""
+        with self._named(key):
+            try:
+                found = self.store.head(key)
+                return Stored(key, found["size"], found["last_modified"].timestamp())
             except FileNotFoundError as error:
                 self._absent(error)
         return None
@@ -217,7 +228,7 @@ class Bucket:
         """Objects below a folder in the order of their keys; only those after the key `after`, if given."""
         with self._named(folder):
             found = self.store.list(folder or None, offset=after).collect()
-            return sorted(Stored(o["path"], o["size"]) for o in found)
+            return sorted(Stored(o["path"], o["size"], o["last_modified"].timestamp()) for o in found)
 
     def folders(self, folder: str = "") -> list[str]:
         """Names of the folders directly in a folder, sorted."""

@@ -48,7 +48,7 @@ def read(reader: LogReader) -> list[Entry]:
 
 def items(log: FilesLog) -> list[object]:
     reader = log.reader(PARTITION)
-    found = [e.item for e in read(reader)]
+    found: list[object] = [e.item for e in read(reader)]
     reader.close()
     return found
 

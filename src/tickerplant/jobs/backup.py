@@ -216,7 +216,7 @@ def _lake(store: LakeStore, target: Target, say: Said) -> _Rows:
     for left in reversed(range(_ATTEMPTS)):
         states = snapshot(store)
         try:
-            files, tables = copy_lake(store.root, states, target, say)
+            files, tables = copy_lake(store.on_disk("back up"), states, target, say)
         except FileNotFoundError as gone:
             # A vacuum with a very short `keep` came in between: begin again with what is there now.
             log_lines.info("a file went away, taking a new snapshot", file=str(gone.filename))
