@@ -18,7 +18,7 @@ from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from tempfile import mkdtemp
-from threading import Thread
+from threading import Event, Lock, Thread
 
 import pytest
 
@@ -28,7 +28,7 @@ from tickerplant.credentials import Secret
 from tickerplant.settings import Settings, read_settings
 
 _PROGRAM = Path(__file__).resolve().parents[2] / ".servers" / "bin" / "ministack"
-_NAMES = count(1)
+_NAMES, _STARTING = count(1), Lock()
 _ZSTD_FRAME = b"\x28\xb5\x2f\xfd"
 BUCKET, KEY, SECRET = "plant", "test-key", "test-secret"
 
@@ -53,9 +53,16 @@ def _free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-@functools.cache
 def port() -> int:
-    """The port of this process's server, started when first asked for and stopped at exit."""
+    """The port of this process's server, started when first asked for and stopped at exit, or of its parent's."""
+    with _STARTING:
+        return _started()
+
+
+@functools.cache
+def _started() -> int:
+    if inherited := os.environ.get("TICKERPLANT_TEST_S3_PORT"):
+        return int(inherited)
     words, number, folder = [str(needed())], _free_port(), mkdtemp(prefix="tickerplant-s3-")
     given = {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(number), "SERVICES": "s3", "STATE_DIR": folder}
     environment = {"PATH": os.defpath, "HOME": folder, "LOG_LEVEL": "ERROR", **given}
@@ -126,12 +133,15 @@ class Gate:
     """A port that leads to the server while `is_open`, and cuts every connection while it is not.
 
     `spoil` so many requests that carry a zstd frame: a byte of it is another one when it reaches the server.
+    `lose` the answer to the next request that holds these bytes: the server did what it was asked, nobody hears of it.
+    `answered` counts the bytes of answers.
     """
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        self.refused = self.spoil = 0
+        self.refused = self.spoil = self.answered = 0
+        self.lose = b""
         self._is_open, self._held = True, set[socket.socket]()
         self._target = port()
         Thread(target=self._accept, daemon=True).start()
@@ -164,13 +174,29 @@ class Gate:
                 continue
             server = socket.create_connection(("127.0.0.1", self._target))
             self._held |= {client, server}
-            for one, other in ((client, server), (server, client)):
-                Thread(target=self._pass, args=(one, other), daemon=True).start()
+            doomed = Event()
+            Thread(target=self._ask, args=(client, server, doomed), daemon=True).start()
+            Thread(target=self._answer, args=(server, client, doomed), daemon=True).start()
 
-    def _pass(self, source: socket.socket, target: socket.socket) -> None:
+    def _ask(self, source: socket.socket, target: socket.socket, doomed: Event) -> None:
         with suppress(OSError):
             while data := source.recv(1 << 16):
+                if self.lose and self.lose in data:
+                    self.lose = b""
+                    doomed.set()
                 target.sendall(self._spoilt(data))
+        self._end(source, target)
+
+    def _answer(self, source: socket.socket, target: socket.socket, doomed: Event) -> None:
+        with suppress(OSError):
+            while data := source.recv(1 << 16):
+                if doomed.is_set():
+                    break
+                self.answered += len(data)
+                target.sendall(data)
+        self._end(source, target)
+
+    def _end(self, source: socket.socket, target: socket.socket) -> None:
         for one in (source, target):
             with suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
