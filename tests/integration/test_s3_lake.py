@@ -246,7 +246,7 @@ def test_a_loader_killed_between_two_commits_goes_on_without_a_double(tmp_path: 
     )
     environment = {**os.environ, **s3.variables(), "TICKERPLANT_TEST_S3_PORT": str(s3.port())}
     reached = [0]
-    for pause in (0.05, 0.11, 0.17):
+    for pause in (0.05, 0.15):
         with subprocess.Popen(
             [sys.executable, "-c", code, url], stdout=subprocess.PIPE, env=environment, cwd=Path(__file__).parents[2]
         ) as loader:

@@ -106,9 +106,24 @@ class TableLog:
         """Make the table when it is not there; idempotent and safe against other processes."""
         if self.refresh().version >= 0:
             return
-        from deltalake import DeltaTable
+        from deltalake.exceptions import DeltaError
 
         self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self._make()
+        except DeltaError:
+            # Another process made it meanwhile; whoever finds none has met another failure.
+            if self.refresh().version < 0:
+                raise
+            return
+        sync_path(self.log_folder / _name(0))
+        sync_path(self.log_folder)
+        sync_path(self.folder.parent)
+        self.refresh()
+
+    def _make(self) -> None:
+        from deltalake import DeltaTable
+
         DeltaTable.create(
             str(self.folder),
             delta_schema(self.table),
@@ -119,10 +134,6 @@ class TableLog:
             raise_if_key_not_exists=False,
             storage_options=options_of(self.folder),
         )
-        sync_path(self.log_folder / _name(0))
-        sync_path(self.log_folder)
-        sync_path(self.folder.parent)
-        self.refresh()
 
     @contextmanager
     def exclusive(self) -> Iterator[State]:
@@ -167,9 +178,10 @@ class TableLog:
         """
         with self.exclusive() as state:
             while True:
-                _check(state, removed, transaction)
-                if after is not None and state.version != after:
-                    raise Raced(f"version {after + 1} of {self.table.name} is another commit")
+                is_raced = after is not None and state.version != after
+                _check(state, () if is_raced else removed, transaction)
+                if is_raced:
+                    raise Raced(f"version {state.version} of {self.table.name} came between")
                 now = max(time.time_ns() // 1_000_000, state.timestamp)
                 lines = [*map(msgspec.json.encode, actions_of(added, removed, transaction, data_change, now, note))]
                 data = b"\n".join([head, *lines] if head else lines)
