@@ -19,6 +19,8 @@ The month campaign (tests/support/month.py) lets `run` live through eight weeks 
 The trigger campaign (tests/support/triggers.py) drops, doubles and reorders what the DAGs trigger, runs some side by
 side, and holds tables and marts against those of the plain order.
 
+The S3 campaign (tests/support/s3_kills.py) kills a capture while it ships to a bucket.
+
 The transform campaign (tests/support/transform_random.py) brings random late, corrected and repeated rows into both
 stores, and holds marts built step by step against marts built anew.
 """
@@ -311,6 +313,14 @@ def _month(folder: Path) -> bool:
     return not found
 
 
+def _shipping(kills: int, seed: int, folder: Path) -> bool:
+    from tests.support.s3_kills import shipping_kills
+
+    report = shipping_kills(kills, seed, folder)
+    _print(report)
+    return report.is_ordered and not report.lost + report.doubled + report.left_in_spool
+
+
 def main() -> None:
     """Run the campaigns asked for and print their reports; exit 1 when one is not well."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -324,6 +334,7 @@ def main() -> None:
     parser.add_argument("--month", action="store_true", help="`run` through eight weeks on a clock that is set")
     parser.add_argument("--repair", type=int, default=0, help="random disconnects that `run` heals by itself")
     parser.add_argument("--store", choices=("lake", "postgres"), default="lake", help="where ticks and repairs go")
+    parser.add_argument("--s3-kills", type=int, default=0, help="random SIGKILLs of a capture that ships to S3")
     parser.add_argument("--transform", type=int, default=0, help="random histories of rows, on each store")
     parser.add_argument("--triggers", type=int, default=0, help="random schedules of ingest, load and transform")
     args = parser.parse_args()
@@ -341,6 +352,7 @@ def main() -> None:
         well &= not args.repair or _repair(args.repair, args.seed, args.store, Path(name) / "repair")
         well &= not args.five_years or _five_years(Path(name) / "five-years")
         well &= not args.quota_month or _quota_month(args.seed, Path(name))
+        well &= not args.s3_kills or _shipping(args.s3_kills, args.seed, Path(name) / "s3")
         well &= _transforms(args, Path(name))
         well &= not args.month or _month(Path(name) / "month")
         well &= not args.triggers or _triggers(args.triggers, args.seed, Path(name) / "triggers")
