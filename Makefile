@@ -4,7 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: setup demo test check lint types imports docs bench campaign lock clean
+AIRFLOW_VENV := .venv-airflow
+AIRFLOW_BIN := $(AIRFLOW_VENV)/bin
+AIRFLOW_STAMP := $(AIRFLOW_VENV)/.ready
+
+.PHONY: setup demo test check lint types imports docs bench campaign lock clean setup-airflow test-airflow
 
 setup: $(STAMP)
 
@@ -14,11 +18,22 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $(STAMP)
 
+setup-airflow: $(AIRFLOW_STAMP)
+
+$(AIRFLOW_STAMP): requirements-airflow.lock pyproject.toml
+	$(PYTHON) -m venv $(AIRFLOW_VENV)
+	$(AIRFLOW_BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-airflow.lock
+	$(AIRFLOW_BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(AIRFLOW_STAMP)
+
 demo: setup
 	$(BIN)/tickerplant demo
 
 test: setup
 	$(BIN)/pytest -n 2 --dist worksteal -q
+
+test-airflow: setup-airflow
+	$(AIRFLOW_BIN)/pytest tests/airflow -q
 
 check: lint types imports docs
 
@@ -42,9 +57,18 @@ campaign: setup
 	$(BIN)/python -m tests.campaigns --kills 100 --seed 1 --real-ticks --postgres-kills 50 --postgres-outage \
 		--quota-month --five-years
 
+LOCK := uv pip compile --universal --generate-hashes --no-emit-index-url --no-header
+IMAGE := $(LOCK) --no-annotate --python-version 3.12 --constraint requirements.lock
+IMAGE_EXTRAS := --extra postgres --extra serve --extra transform
+
 lock:
-	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header \
-	    --python-version 3.11 --extra chart --extra postgres --extra embedded --extra simulator --extra transform --group dev --group build pyproject.toml -o requirements.lock
+	$(LOCK) --python-version 3.11 --extra chart --extra postgres --extra embedded --extra serve --extra simulator \
+	    --extra transform --group dev --group build pyproject.toml -o requirements.lock
+	$(LOCK) --python-version 3.11 --extra airflow --extra postgres --extra embedded --extra simulator --extra transform \
+	    --group airflow-test --group build pyproject.toml -o requirements-airflow.lock
+	$(IMAGE) --group build -o deploy/build.lock
+	$(IMAGE) $(IMAGE_EXTRAS) pyproject.toml -o deploy/image.lock
+	echo 'apache-airflow[celery,postgres,redis]==3.3.2' | $(IMAGE) $(IMAGE_EXTRAS) pyproject.toml - -o deploy/airflow.lock
 
 clean:
-	rm -rf $(VENV) demo data bench-out
+	rm -rf $(VENV) $(AIRFLOW_VENV) demo data bench-out

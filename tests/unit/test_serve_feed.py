@@ -33,7 +33,7 @@ def need(is_binary: bool = False, **channels: frozenset[str] | None) -> Need:
 
 
 def test_the_command_says_what_it_needs() -> None:
-    with pytest.raises(UsageError, match="expected --feed"):
+    with pytest.raises(UsageError, match="expected either --feed or --metrics"):
         command()
     with pytest.raises(UsageError, match="expected channels among quotes, trades"):
         command(feed=True, channels="quotes,news")

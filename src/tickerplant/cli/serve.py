@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
-import gc
-import signal
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from tickerplant.cli import console
-from tickerplant.errors import UsageError
+from tickerplant.errors import Fatal, UsageError
 
-if TYPE_CHECKING:
-    from tickerplant.serve.feed import FeedOptions
+_METRICS_PORT = 9464
 
 
 def command(
     feed: Annotated[
         bool, typer.Option("--feed", help="Serve the log in Alpaca's stream protocol: live, or a recorded span.")
     ] = False,
-    host: Annotated[str, typer.Option(help="Address; beyond this machine keys are required.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port; 0 is any free one.", min=0, max=65535)] = 0,
+    metrics: Annotated[
+        bool, typer.Option("--metrics", help="Serve GET /metrics for Prometheus and GET /health as JSON.")
+    ] = False,
+    host: Annotated[
+        str, typer.Option(help="Address. Beyond this machine the feed wants keys; metrics have no login.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int | None,
+        typer.Option(help="Port, 0 for any free one; else 9464 for metrics, any for the feed.", min=0, max=65535),
+    ] = None,
     log: Annotated[str | None, typer.Option(help="Feed: the log.")] = None,
     start: Annotated[
         str | None, typer.Option(help="Feed: replay from this receipt on: a New York day, or a time with an offset.")
@@ -37,59 +41,28 @@ def command(
     symbols: Annotated[str | None, typer.Option(help="Feed: symbols that clients may have; else all.")] = None,
 ) -> None:
     """Show the plant to other programs until stopped. The first line on stdout is JSON with the addresses."""
-    if not feed:
-        raise UsageError("serve: expected --feed, was nothing to serve")
-    _feed(log, host, port, (start, end, speed), channels, symbols)
+    if feed == metrics:
+        raise UsageError("serve: expected either --feed or --metrics, was both or neither; do start one for each")
+    if metrics:
+        _metrics(host, _METRICS_PORT if port is None else port)
+        return
+    from tickerplant.cli.feed import serve_the_feed
+
+    serve_the_feed(log, host, port or 0, (start, end, speed), channels, symbols)
 
 
-def _feed(
-    log: str | None,
-    host: str,
-    port: int,
-    span: tuple[str | None, str | None, float | None],
-    channels: str | None,
-    symbols: str | None,
-) -> None:
-    from tickerplant.query import moment
-    from tickerplant.serve.feed import FeedOptions, accepted_keys
-    from tickerplant.settings import names
+def _metrics(host: str, port: int) -> None:
+    from functools import partial
+    from importlib.metadata import version
 
-    settings = console.settings()
-    start, end, speed = span
-    options = FeedOptions(
-        host=host,
-        port=port,
-        start=moment(start),
-        end=moment(end),
-        speed=speed if start is None and end is None else (1.0 if speed is None else speed),
-        buffer_bytes=settings.feed_buffer_bytes,
-        keys=accepted_keys(settings.feed_keys.reveal()),
-        channels=frozenset(map(_vendor_name, names(channels))) if channels else None,
-        symbols=frozenset(names(symbols)) if symbols and symbols.strip() != "*" else None,
-    )
-    _run(log or settings.log, options)
+    from tickerplant.serve.http import serving
+    from tickerplant.serve.monitor import Monitor
+    from tickerplant.serve.observe import Observer, count, find
 
-
-def _vendor_name(channel: str) -> str:
-    from tickerplant.vendors.alpaca.channels import CHANNELS
-
-    if channel not in CHANNELS:
-        raise UsageError(f"--channels: expected channels among {', '.join(CHANNELS)}, was {channel!r}")
-    return CHANNELS[channel].vendor_name
-
-
-def _run(log: str, options: FeedOptions) -> None:
-    import uvloop
-
-    from tickerplant.logs import open_log
-    from tickerplant.serve.feed import serve_feed
-
-    async def serve() -> None:
-        stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        gc.collect()
-        gc.freeze()
-        await serve_feed(open_log(log), options, ready=console.print_json, stop=stop)
-
-    uvloop.run(serve())
+    plant = (console.settings(), console.store_options())
+    monitor = Monitor(Observer(partial(find, *plant), partial(count, *plant)), version("tickerplant"))
+    with console.stop_on_signals() as stop, serving(monitor, host, port) as (base, server):
+        console.print_json({"metrics": f"{base}/metrics", "health": f"{base}/health"})
+        while not stop.wait(0.5):
+            if not server.is_alive():
+                raise Fatal("serve: expected to serve until stopped, was ended by the server; its lines say why")
