@@ -198,7 +198,7 @@ def test_every_package_of_an_image_is_pinned_with_its_hash() -> None:
     locked = [shlex.split(words) for words in installs if "-r" in words]
     assert {words[-1] for words in locked} == {f"deploy/{name}.lock" for name in ("build", "image", "airflow")}
     assert all("--require-hashes" in words and "--no-deps" in words for words in locked)
-    assert [words for words in installs if "-r" not in words.split()] == ["--no-deps --no-index /wheel/*.whl"]
+    assert [words.strip() for words in installs if "-r" not in words.split()] == ["--no-deps --no-index /wheel/*.whl"]
 
 
 def pins(name: str) -> dict[str, tuple[str, frozenset[str]]]:
