@@ -26,6 +26,7 @@ ORDER = (
     "fetch",
     "transform",
     "memory",
+    "s3",
 )
 
 

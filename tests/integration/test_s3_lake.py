@@ -77,7 +77,7 @@ def test_writers_of_several_partitions_lose_and_double_nothing() -> None:
                 write(store, partition, i, quote(f"{partition}{i}"), symbols)
 
     names = ["a", "b", "c"]
-    assert at_once(*(lambda n=n: load(n) for n in names)) == []  # type: ignore[misc]
+    assert at_once(*(lambda n=n: load(n) for n in names)) == []
     with closing(lake(url)) as store:
         found = Counter(store.query("select symbol from quotes").column("symbol").to_pylist())
         assert found == Counter(f"{n}{i}" for n in names for i in range(count))
