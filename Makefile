@@ -5,7 +5,11 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 SERVERS := .servers
 
-.PHONY: setup servers demo test check lint types imports docs bench campaign lock clean
+AIRFLOW_VENV := .venv-airflow
+AIRFLOW_BIN := $(AIRFLOW_VENV)/bin
+AIRFLOW_STAMP := $(AIRFLOW_VENV)/.ready
+
+.PHONY: setup servers demo test check lint types imports docs bench campaign lock clean setup-airflow test-airflow
 
 setup: $(STAMP)
 
@@ -14,6 +18,14 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $(STAMP)
+
+setup-airflow: $(AIRFLOW_STAMP)
+
+$(AIRFLOW_STAMP): requirements-airflow.lock pyproject.toml
+	$(PYTHON) -m venv $(AIRFLOW_VENV)
+	$(AIRFLOW_BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-airflow.lock
+	$(AIRFLOW_BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(AIRFLOW_STAMP)
 
 # Servers that only tests talk to, in an environment of their own.
 servers: $(SERVERS)/.ready
@@ -28,6 +40,9 @@ demo: setup
 
 test: setup servers
 	$(BIN)/pytest -n 2 --dist worksteal -q
+
+test-airflow: setup-airflow
+	$(AIRFLOW_BIN)/pytest tests/airflow -q
 
 check: lint types imports docs
 
@@ -51,11 +66,19 @@ campaign: setup servers
 	$(BIN)/python -m tests.campaigns --kills 100 --seed 1 --real-ticks --postgres-kills 50 --postgres-outage \
 		--quota-month --five-years --s3-kills 50
 
+LOCK := uv pip compile --universal --generate-hashes --no-emit-index-url --no-header
+IMAGE := $(LOCK) --no-annotate --python-version 3.12 --constraint requirements.lock
+IMAGE_EXTRAS := --extra postgres --extra serve --extra transform
+
 lock:
-	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header \
-	    --python-version 3.11 --extra chart --extra postgres --extra s3 --extra embedded --extra simulator --extra transform --group dev --group build pyproject.toml -o requirements.lock
-	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header \
-	    --python-version 3.11 requirements-servers.in -o requirements-servers.lock
+	$(LOCK) --python-version 3.11 --extra chart --extra postgres --extra embedded --extra s3 --extra serve --extra simulator \
+	    --extra transform --group dev --group build pyproject.toml -o requirements.lock
+	$(LOCK) --python-version 3.11 --extra airflow --extra postgres --extra embedded --extra simulator --extra transform \
+	    --group airflow-test --group build pyproject.toml -o requirements-airflow.lock
+	$(LOCK) --python-version 3.11 requirements-servers.in -o requirements-servers.lock
+	$(IMAGE) --group build -o deploy/build.lock
+	$(IMAGE) $(IMAGE_EXTRAS) pyproject.toml -o deploy/image.lock
+	echo 'apache-airflow[celery,postgres,redis]==3.3.2' | $(IMAGE) $(IMAGE_EXTRAS) pyproject.toml - -o deploy/airflow.lock
 
 clean:
-	rm -rf $(VENV) $(SERVERS) demo data bench-out
+	rm -rf $(VENV) $(AIRFLOW_VENV) $(SERVERS) demo data bench-out

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import signal
 import sys
 import threading
 import time
+from _thread import start_new_thread
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any, Self
+from types import FrameType
+from typing import IO, TYPE_CHECKING, Any, Self, TextIO
 
 import msgspec
 import structlog
@@ -33,6 +36,7 @@ __all__ = [
     "clock",
     "configure_logging",
     "err",
+    "lines_to",
     "out",
     "plain",
     "print_json",
@@ -75,24 +79,40 @@ def print_json(value: Any) -> None:
 
 def configure_logging() -> None:
     """Send structured log lines at or above the set level to stderr."""
+    _configure(sys.stderr, colors=sys.stderr.isatty())
+
+
+def lines_to(file: IO[bytes]) -> None:
+    """Send log lines to a file from now on."""
+    _configure(io.TextIOWrapper(file, write_through=True), colors=False)
+
+
+def _configure(to: TextIO, colors: bool) -> None:
     level = logging.getLevelNamesMapping()[settings().log_level.upper()]
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0),
+            structlog.dev.ConsoleRenderer(colors=colors, pad_event_to=0),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(to),
     )
     route_driver_logs()
 
 
 @contextmanager
 def stop_on_signals() -> Iterator[threading.Event]:
-    """An event that SIGTERM and SIGINT set, so that a job ends at its next safe point."""
+    """An event that SIGTERM and SIGINT set, so that a job ends at its next safe point.
+
+    A thread of its own sets it: the signal may come while the main thread holds the event's lock, in `wait`.
+    """
     stop = threading.Event()
-    before = {s: signal.signal(s, lambda *_: stop.set()) for s in (signal.SIGTERM, signal.SIGINT)}
+
+    def end(number: int, frame: FrameType | None) -> None:
+        start_new_thread(stop.set, ())
+
+    before = {s: signal.signal(s, end) for s in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield stop
     finally:
