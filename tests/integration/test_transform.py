@@ -36,7 +36,6 @@ from tickerplant.stores.lake import LakeStore
 from tickerplant.stores.lake_history import commits_between
 from tickerplant.transform.project import work_folder
 
-
 _PRICES = ("+prices_daily",)
 
 
