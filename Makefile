@@ -51,7 +51,7 @@ lock:
 	    --extra transform --group dev --group build pyproject.toml -o requirements.lock
 	$(IMAGE) --group build -o deploy/build.lock
 	$(IMAGE) $(IMAGE_EXTRAS) pyproject.toml -o deploy/image.lock
-	echo 'apache-airflow[celery,postgres,redis]==3.3.2' | $(IMAGE) $(IMAGE_EXTRAS) pyproject.toml - -o deploy/airflow.lock
+	printf '%s\n' 'apache-airflow[celery,postgres,redis]==3.3.2' 'celery<5.7' | $(IMAGE) $(IMAGE_EXTRAS) pyproject.toml - -o deploy/airflow.lock
 
 clean:
 	rm -rf $(VENV) demo data bench-out

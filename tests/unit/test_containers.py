@@ -21,6 +21,7 @@ from tickerplant.serve.metrics import metrics
 from tickerplant.settings import SETTINGS, read_settings
 
 SERVICES = services()
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 OURS = [s for s in SERVICES.values() if s.raw["image"].startswith("tickerplant:")]
 AIRFLOW = [s for s in SERVICES.values() if s.raw["image"].startswith("tickerplant-airflow:")]
 SETTING_NAMES = {name for s in SETTINGS for name in s.env}
@@ -44,6 +45,7 @@ def test_every_profile_has_its_services() -> None:
 @every(list(SERVICES.values()))
 def test_a_service_is_pinned_restarted_bounded_and_private(service: Service) -> None:
     assert re.fullmatch(r"[a-z0-9/-]+:v?\d+\.\d+[\w.-]*", service.raw["image"])
+    assert service.raw["image"].partition(":")[2] == VERSION or not service.raw.get("build")
     assert service.raw["restart"] in ("unless-stopped", "on-failure:5")
     assert service.raw["security_opt"] == ["no-new-privileges:true"]
     assert all(port.startswith("127.0.0.1:") for port in service.raw.get("ports", []))
@@ -198,7 +200,7 @@ def test_every_package_of_an_image_is_pinned_with_its_hash() -> None:
     locked = [shlex.split(words) for words in installs if "-r" in words]
     assert {words[-1] for words in locked} == {f"deploy/{name}.lock" for name in ("build", "image", "airflow")}
     assert all("--require-hashes" in words and "--no-deps" in words for words in locked)
-    assert [words for words in installs if "-r" not in words.split()] == ["--no-deps --no-index /wheel/*.whl"]
+    assert [words.strip() for words in installs if "-r" not in words.split()] == ["--no-deps --no-index /wheel/*.whl"]
 
 
 def pins(name: str) -> dict[str, tuple[str, frozenset[str]]]:
