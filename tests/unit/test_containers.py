@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-import yaml
+import yaml  # type: ignore[import-untyped]
 
 from tests.support.compose import ROOT, SECRETS, Service, compose, services
 from tests.unit.test_metrics import CHECKS, COUNTS
