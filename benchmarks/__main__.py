@@ -23,6 +23,7 @@ ORDER = (
     "session",
     "bytes",
     "latency",
+    "feed",
     "fetch",
     "transform",
     "memory",

@@ -14,6 +14,8 @@ the server be away for half an hour of a market.
 The repair campaign drops the line of a live market at random and holds what `run` healed against everything the market
 said.
 
+The month campaign (tests/support/month.py) lets `run` live through eight weeks on a clock that is set.
+
 The transform campaign (tests/support/transform_random.py) brings random late, corrected and repeated rows into both
 stores, and holds marts built step by step against marts built anew.
 """
@@ -29,6 +31,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from datetime import date
 from importlib import import_module
 from pathlib import Path
 
@@ -285,6 +288,18 @@ def _transforms(args: argparse.Namespace, folder: Path) -> bool:
     return True
 
 
+def _month(folder: Path) -> bool:
+    """Eight weeks of `run`: the clocks change, holidays, half days, three kills, a missed evening and session."""
+    from tests.support.month import MISHAPS, through, troubles
+
+    report = through(folder, date(2024, 11, 1), date(2024, 12, 27), MISHAPS)
+    _print(replace(report, windows=()))
+    found = troubles(report, MISHAPS)
+    for line in found:
+        print(line)
+    return not found
+
+
 def main() -> None:
     """Run the campaigns asked for and print their reports; exit 1 when one is not well."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -295,6 +310,7 @@ def main() -> None:
     parser.add_argument("--real-ticks", action="store_true", help="all recorded ticks of three days through the wire")
     parser.add_argument("--quota-month", action="store_true", help="a month of one allowance and three processes")
     parser.add_argument("--five-years", action="store_true", help="recorded daily bars of 505 symbols by each vendor")
+    parser.add_argument("--month", action="store_true", help="`run` through eight weeks on a clock that is set")
     parser.add_argument("--repair", type=int, default=0, help="random disconnects that `run` heals by itself")
     parser.add_argument("--store", choices=("lake", "postgres"), default="lake", help="where ticks and repairs go")
     parser.add_argument("--transform", type=int, default=0, help="random histories of rows, on each store")
@@ -314,6 +330,7 @@ def main() -> None:
         well &= not args.five_years or _five_years(Path(name) / "five-years")
         well &= not args.quota_month or _quota_month(args.seed, Path(name))
         well &= _transforms(args, Path(name))
+        well &= not args.month or _month(Path(name) / "month")
     sys.exit(0 if well else 1)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -73,12 +74,18 @@ class Settings:
     alert_from: str
     alert_level: str
     repair_settling_s: float
+    run_tables: tuple[str, ...]
+    run_symbols: str
+    run_polls: tuple[tuple[str, str], ...]
+    run_history: date | None
     retention: Retention
     statement_timeout_s: float
     models: str
     marts: str
     vendors: tuple[str, ...]
     bar_intervals: tuple[str, ...]
+    feed_keys: Secret
+    feed_buffer_bytes: int
     log_level: str
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from tickerplant.model import Retention, Secret
@@ -89,6 +90,18 @@ def _intervals(text: str) -> tuple[str, ...]:
     if not found:
         raise ValueError("expected at least one length such as 1m")
     return found
+
+
+def _polls(text: str) -> tuple[tuple[str, str], ...]:
+    """`snapshots=15m,bars=5m` as pairs."""
+    found = names(text)
+    if not all(re.fullmatch("[a-z_]+=[1-9][0-9]*[smh]", word) for word in found):
+        raise ValueError("expected tables with a distance such as snapshots=15m,bars=5m")
+    return tuple((table, every) for table, _, every in (word.partition("=") for word in found))
+
+
+def _day_if_any(text: str) -> date | None:
+    return date.fromisoformat(text) if text else None
 
 
 def _port(text: str) -> str:
@@ -276,6 +289,33 @@ SETTINGS = (
         _positive,
     ),
     Setting(
+        "run_tables",
+        ("TICKERPLANT_RUN_FETCH",),
+        "daily_bars,splits,dividends",
+        "Run: tables to fetch after each session, of those for which a vendor's key is set; `none` for none",
+        names,
+    ),
+    Setting(
+        "run_symbols",
+        ("TICKERPLANT_RUN_SYMBOLS",),
+        "",
+        "Run: whose rows to fetch: symbols, `all`, or `universe:NAME`; when not set STOCK_SYMBOLS, and all for `*`",
+    ),
+    Setting(
+        "run_polls",
+        ("TICKERPLANT_RUN_POLL",),
+        "",
+        "Run: tables to poll while the market is open, `snapshots=15m,bars=5m`",
+        _polls,
+    ),
+    Setting(
+        "run_history",
+        ("TICKERPLANT_RUN_HISTORY",),
+        "",
+        "Run: day from which the weekly re-check asks for what is missing; when not set the first of `daily_bars`",
+        _day_if_any,
+    ),
+    Setting(
         "retention",
         ("DATA_RETENTION_DAYS",),
         "",
@@ -311,6 +351,21 @@ SETTINGS = (
         "1m,5m,15m,30m,1h",
         "`transform`: lengths of the bars made from trades: seconds (30s), minutes, hours that divide a day",
         _intervals,
+    ),
+    Setting(
+        "feed_keys",
+        ("TICKERPLANT_FEED_KEYS",),
+        "",
+        "`serve --feed`: keys that clients may log in with, `key:secret,key:secret`; empty takes any, on this machine "
+        "only; never printed",
+        Secret,
+    ),
+    Setting(
+        "feed_buffer_bytes",
+        ("TICKERPLANT_FEED_BUFFER_BYTES",),
+        "16777216",
+        "`serve --feed`: a live client that is more bytes of the log behind is told 407 (slow client) and cut",
+        _count,
     ),
     Setting("log_level", ("LOG_LEVEL",), "info", "debug, info, warning or error", _level),
 )

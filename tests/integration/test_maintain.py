@@ -16,9 +16,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.integration.test_lake import numbers, quote, write
+from tests.support.days import today
 from tests.support.rows import NINE_THIRTY
 from tickerplant.errors import Busy, Fatal, UsageError
-from tickerplant.jobs.maintain import maintain, today
+from tickerplant.jobs.maintain import maintain
 from tickerplant.stores.lake import LakeStore
 from tickerplant.stores.lake_files import read_groups, write_file
 from tickerplant.stores.lake_log import Moved

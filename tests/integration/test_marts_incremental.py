@@ -14,6 +14,7 @@ from tickerplant.model import Batch
 
 DAILY = ("returns_daily", "indicators_daily", "volatility_daily", "ranges_daily", "breadth_daily")
 OTHERS = ("bars_from_trades", "quote_stats", "index_members")
+KEYS = dict.fromkeys(DAILY[:4], "symbol, session") | {"breadth_daily": "session"}
 SESSIONS = 300
 
 
@@ -41,6 +42,35 @@ def members(number: int, *symbols: str) -> Batch:
     return rows(
         "universe", *({"universe": "mine", "as_of": day(number), "symbol": s, "vendor": "lists"} for s in symbols)
     )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_windows_that_read_recent_rows_only_are_those_of_a_full_build(kind: str, tmp_path: Path) -> None:
+    long, sparse, select = 810, range(0, 800, 25), ("+breadth_daily", "volatility_daily")
+    walk = 100 * np.exp(np.random.default_rng(5).normal(0, 0.02, long + 1).cumsum())
+    closes = [round(float(c), 2) for c in walk]
+    with place(kind, tmp_path) as plant:
+        plant.write(
+            bars(*[(s, n, closes[n]) for n in range(long) for s in ("A", "B")]),
+            bars(*[("O'N", n, closes[n] / 2) for n in sparse], *[("NEW", n, closes[n]) for n in range(long - 9, long)]),
+        )
+        plant.transform(select=select)
+        plant.write(bars(*[(s, long, closes[long]) for s in ("A", "O'N", "NEW")], ("B", long - 4, 70.0)))
+        done = plant.transform(select=select)
+        assert {done[name].mode for name in DAILY[:4]} == {"symbols"}
+        assert [done[name].rows for name in DAILY[:4]] == [3 + 2, 3 + 4, 3 + 4, 3 + 4]
+        with plant.other("anew") as store:
+            plant.transform(store, full=True, select=select)
+            for name in DAILY:
+                sql = f"select * from {name} where session > date '{day(long - 30)}' order by {KEYS[name]}"
+                found, anew = (s.query(sql).to_pylist() for s in (plant.store, store))
+                assert [r.keys() for r in found] == [r.keys() for r in anew]
+                for one, other in zip(found, anew, strict=True):
+                    numbers = {column for column, value in other.items() if isinstance(value, float)}
+                    assert all(one[c] == pytest.approx(other[c], rel=1e-9, abs=1e-11) for c in numbers), (name, other)
+                    assert {c: one[c] for c in one if c not in numbers} == {
+                        c: other[c] for c in other if c not in numbers
+                    }
 
 
 @pytest.mark.parametrize("kind", KINDS)

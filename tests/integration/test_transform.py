@@ -34,7 +34,7 @@ from tickerplant.query import Plant
 from tickerplant.stores import open_store
 from tickerplant.stores.lake import LakeStore
 from tickerplant.stores.lake_history import commits_between
-from tickerplant.transform.project import work_folder
+from tickerplant.transform.project import parsed, work_folder
 
 
 @pytest.fixture(params=KINDS)
@@ -225,7 +225,7 @@ def test_marts_of_a_lake_whose_history_was_packed_away_are_built_in_full(tmp_pat
         assert (result.mode, result.rows) == ("full", 4)
 
 
-def test_the_command_line_prints_json_alone_and_ends_with_1_on_failure(
+def test_the_command_line_prints_json_alone_ends_with_1_on_failure_and_keeps_what_dbt_parsed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with place("lake", tmp_path) as found:
@@ -234,6 +234,7 @@ def test_the_command_line_prints_json_alone_and_ends_with_1_on_failure(
         found.model("wrong", "select 1 / 0 from missing")
         monkeypatch.setenv("TICKERPLANT_MODELS", str(found.models))
         monkeypatch.setenv("TICKERPLANT_STORE", found.url)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
         words = ("transform", "--json", "--no-tests", "--select", "+mine", "--select", "wrong")
         done = subprocess.run(tickerplant_command(*words), capture_output=True, text=True, timeout=100, check=False)
         assert done.returncode == 1, done.stderr
@@ -244,6 +245,28 @@ def test_the_command_line_prints_json_alone_and_ends_with_1_on_failure(
         assert (results["wrong"]["status"], "missing" in results["wrong"]["message"]) == ("failed", True)
         assert "failed model wrong" in done.stderr
         assert found.select("select * from mine") == [{"symbol": "A"}]
+        assert (tmp_path / "cache" / "tickerplant" / "dbt-lake.msgpack").stat().st_size > 1000
+
+        found.model("mine", "select symbol, close from {{ ref('prices_daily') }}")
+        found.model("wrong", "select close * 2 as double from {{ ref('mine') }}")
+        again = subprocess.run(tickerplant_command(*words), capture_output=True, text=True, timeout=100, check=False)
+        assert again.returncode == 0, again.stderr
+        assert found.select("select * from mine, wrong") == [{"symbol": "A", "close": 1.0, "double": 2.0}]
+
+
+def test_what_dbt_parsed_is_handed_on_and_an_unwritable_folder_is_no_failure(tmp_path: Path) -> None:
+    first, second, cache = tmp_path / "first", tmp_path / "second", tmp_path / "cache"
+    for work in (first, second):
+        (work / "target").mkdir(parents=True)
+    with parsed(first, "lake", cache):
+        (first / "target" / "partial_parse.msgpack").write_bytes(b"parsed")
+    with parsed(second, "lake", cache):
+        assert (second / "target" / "partial_parse.msgpack").read_bytes() == b"parsed"
+        (second / "target" / "partial_parse.msgpack").write_bytes(b"parsed again")
+    assert [(path.name, path.read_bytes()) for path in cache.iterdir()] == [("dbt-lake.msgpack", b"parsed again")]
+    (tmp_path / "a file").write_text("")
+    with parsed(second, "lake", tmp_path / "a file" / "cache"):
+        assert (second / "target" / "partial_parse.msgpack").read_bytes() == b"parsed again"
 
 
 def test_a_lake_of_another_reader_has_the_marts_as_delta_tables(tmp_path: Path) -> None:
@@ -258,7 +281,7 @@ def test_a_lake_of_another_reader_has_the_marts_as_delta_tables(tmp_path: Path) 
         table = DeltaTable(str(found.store.root / "marts" / "stg_daily_bars"))
         closes = sorted((r["session"], r["close"]) for r in table.to_pyarrow_table().to_pylist())
         assert closes == [(day(0), 1.0), (day(1), 3.0), (day(400), 2.0)]
-        assert len(table.file_uris()) == 2
+        assert len(table.file_uris()) == 3
         assert contents(found.store, ["stg_splits"]) == {"stg_splits": []}
         assert table.to_pyarrow_table().column("received_at")[0].as_py() > NOON
 

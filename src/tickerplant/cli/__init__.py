@@ -34,6 +34,7 @@ COMMANDS = (
     "serve",
     "query",
     "export",
+    "serve",
     "simulate",
     "log",
     "maintain",
@@ -90,8 +91,10 @@ def exit_code(error: TickerplantError) -> int:
 def main() -> None:
     """Run the command line and exit."""
     from tickerplant.cli import console
+    from tickerplant.jobs.children import end_with_parent
 
     try:
+        end_with_parent()
         console.configure_logging()
         app()
     except TickerplantError as error:

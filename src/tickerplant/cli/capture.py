@@ -19,6 +19,7 @@ import typer
 
 from tickerplant.calendar import NEW_YORK, Session
 from tickerplant.cli import console
+from tickerplant.clock import utc_now
 from tickerplant.errors import UsageError
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ def perform(request: Request, quiet: bool) -> CaptureSummary:
     from tickerplant.settings import names
     from tickerplant.vendors import vendor
 
-    settings, now = console.settings(), datetime.now(UTC)
+    settings, now = console.settings(), utc_now()
     chosen = _with_encoding(vendor("alpaca"), request.encoding)
     where = request.url or settings.alpaca_url
     channels = names(request.channels) if request.channels else settings.channels

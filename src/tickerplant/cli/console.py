@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import signal
 import sys
@@ -11,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self, TextIO
 
 import msgspec
 import structlog
@@ -33,6 +34,7 @@ __all__ = [
     "clock",
     "configure_logging",
     "err",
+    "lines_to",
     "out",
     "plain",
     "print_json",
@@ -75,15 +77,24 @@ def print_json(value: Any) -> None:
 
 def configure_logging() -> None:
     """Send structured log lines at or above the set level to stderr."""
+    _configure(sys.stderr, colors=sys.stderr.isatty())
+
+
+def lines_to(file: IO[bytes]) -> None:
+    """Send log lines to a file from now on."""
+    _configure(io.TextIOWrapper(file, write_through=True), colors=False)
+
+
+def _configure(to: TextIO, colors: bool) -> None:
     level = logging.getLevelNamesMapping()[settings().log_level.upper()]
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0),
+            structlog.dev.ConsoleRenderer(colors=colors, pad_event_to=0),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(to),
     )
     route_driver_logs()
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tickerplant.cli import console
+from tickerplant.clock import utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -141,12 +142,12 @@ def _wanted(
     from tickerplant.calendar import NEW_YORK, last_session
     from tickerplant.errors import UsageError
 
-    newest = last_session(datetime.now(UTC)).day
+    newest = last_session(utc_now()).day
     last = _day("--end", end) if end else newest + timedelta(days=1)
     first = _day("--start", start) if start else min(newest, last - timedelta(days=1))
     if first >= last:
         raise UsageError(f"--start: expected a day before --end {last}, was {first}")
-    today = datetime.now(UTC).astimezone(NEW_YORK).date()
+    today = utc_now().astimezone(NEW_YORK).date()
     length = (interval or "1m") if table == "bars" else None
     return _Wanted(table, length, first, min(last, today + timedelta(days=1)), feed, endpoint, again, is_poll, is_flat)
 
@@ -360,7 +361,7 @@ def _show_done(summary: FetchSummary) -> None:
     for failure in f.failures[:10]:
         console.out.print(f"[red]failed[/] {', '.join(failure.symbols[:5])}: {console.plain(failure.reason)}")
     if f.outcome == "quota" and f.retry_after_s:
-        again = datetime.now(UTC) + timedelta(seconds=f.retry_after_s)
+        again = utc_now() + timedelta(seconds=f.retry_after_s)
         console.out.print(f"the allowance is spent; again from {console.clock(again)} UTC")
 
 

@@ -9,6 +9,7 @@ import structlog
 import typer
 
 from tickerplant.cli import console
+from tickerplant.clock import utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,7 +90,7 @@ def _fill(
     """Fill every hole whose time has come."""
     from tickerplant.jobs.repair_holes import holes
 
-    for hole in holes(target, datetime.now(UTC), since, again):
+    for hole in holes(target, utc_now(), since, again):
         if stop.is_set():
             return
         result = _fill_one(settings, source, target, options, hole, stop, as_json)

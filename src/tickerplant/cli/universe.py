@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from tickerplant.cli import console
+from tickerplant.clock import utc_now
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="Symbol lists with dates: Russell 3000, S&P 500, ..."
@@ -84,7 +85,7 @@ def show(
 
     target = open_store(store or console.settings().store, read_only=True, options=console.store_options())
     try:
-        found = members(target, name, _day(on) or datetime.now(UTC).date())
+        found = members(target, name, _day(on) or utc_now().date())
     finally:
         target.close()
     if as_json:

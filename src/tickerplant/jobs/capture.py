@@ -32,10 +32,10 @@ when no `disconnected` record has opened the hole yet.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from inspect import signature
 
+from tickerplant.clock import now_ns
 from tickerplant.errors import UsageError
 from tickerplant.jobs.capture_link import Tally
 from tickerplant.jobs.capture_loop import Loop
@@ -73,7 +73,7 @@ async def capture(
     options: CaptureOptions = _DEFAULTS,
     *,
     stop: asyncio.Event,
-    clock: Callable[[], int] = time.time_ns,
+    clock: Callable[[], int] = now_ns,
     report: Callable[[CaptureState], None] | None = None,
 ) -> CaptureSummary:
     """Land what `vendor` sends for `selection` in `log` until `stop` is set or the time of `options` is over.

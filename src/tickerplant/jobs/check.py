@@ -8,11 +8,11 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from tickerplant.calendar import NEW_YORK, next_session
+from tickerplant.clock import utc_now
 from tickerplant.errors import UsageError
 from tickerplant.jobs.check_store import check_store
 from tickerplant.jobs.finding import Check
@@ -121,7 +121,7 @@ def check_clock() -> Check:
 
 
 def _check_session() -> Check:
-    coming = next_session(datetime.now(UTC))
+    coming = next_session(utc_now())
     opens, closes = (t.astimezone(NEW_YORK) for t in (coming.pre_open, coming.post_close))
     early = ", early close" if coming.is_early_close else ""
     return Check("session", "ok", f"{coming.day} {opens:%H:%M} to {closes:%H:%M} New York{early}")

@@ -5,13 +5,13 @@ The store's ledger decides, so the same call can be made again after anything.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from threading import Event
 
 from tickerplant.calendar import Session
+from tickerplant.clock import now_ns, utc_now
 from tickerplant.errors import Busy, UsageError
 from tickerplant.jobs.coverage import Coverage, Dataset, Refusals, coverage, without
 from tickerplant.jobs.entitlement import REMEMBERED, Entitlement, refused_endpoints
@@ -91,7 +91,7 @@ def plan_sessions(
 
     With `again` what was asked in vain is asked for again; what the plan refused is after a day in any case.
     """
-    at = now or datetime.now(UTC)
+    at = now or utc_now()
     over = [s for s in sessions if s.post_close <= at]
     refusals = Refusals(at - REMEMBERED, client.rest.is_plan_by_endpoint)
     before = coverage(store, dataset, symbols, over, again=again, refusals=refusals)
@@ -129,7 +129,7 @@ def plan_lists(
     is_poll: bool = False,
 ) -> FetchPlan:
     """What to ask for so that reference data (tickers, splits, dividends, ...) of the span are fresh."""
-    at = now or datetime.now(UTC)
+    at = now or utc_now()
     fitting = [e for e in client.rest.endpoints if table in e.tables and endpoint in (None, e.name)]
     if not fitting:
         raise UsageError(f"fetch: expected {client.vendor} to have {table}, was no such endpoint")
@@ -170,7 +170,7 @@ def run_plan(
     polls: Sequence[Todo] = (),
     stop: Event | None = None,
     report: Callable[[Fetched], None] = lambda fetched: None,
-    clock: Callable[[], int] = time.time_ns,
+    clock: Callable[[], int] = now_ns,
     again: bool = False,
     now: datetime | None = None,
 ) -> FetchSummary:
@@ -180,7 +180,7 @@ def run_plan(
     whose rows are compared with the store's, so that none is there twice.
     """
     client.traffic = Traffic()
-    plan = Entitlement({} if again else refused_endpoints(store, client.vendor, now or datetime.now(UTC)))
+    plan = Entitlement({} if again else refused_endpoints(store, client.vendor, now or utc_now()))
     with free_writer(log, client.vendor) as writer:
         fetched = fetch(client, writer, todos, stop=stop, report=report, plan=plan, clock=clock)
     if polls and fetched.outcome in ("done", "failed"):

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from tickerplant.calendar import session_at
+from tickerplant.clock import now_ns, utc_now
 from tickerplant.errors import TickerplantError
 from tickerplant.jobs.accounts import LIMITS_FILE, account, limits_of, rest_of
 from tickerplant.jobs.check import check_clock, nearest_folder, owned
@@ -44,7 +45,7 @@ select what, outcome, error, started_at from (
 
 def health(settings: Settings, options: StoreOptions, now: datetime | None = None) -> list[Check]:
     """All findings, the worst of each kind named. A store that is away is a finding, not an error."""
-    at = now or datetime.now(UTC)
+    at = now or utc_now()
     log = open_log(settings.log)
     found = [*_feeds(settings, log, at), *_disks(settings), check_clock(), *_quotas(settings)]
     try:
@@ -131,7 +132,7 @@ def _lags(log: Log, store: Store) -> Iterator[Check]:
         finally:
             reader.close()
         received = [e.item.received_at for e in entries if isinstance(e.item, Record)]
-        lag = max(0.0, time.time() - received[0] / 1e9) if received else 0.0
+        lag = max(0.0, now_ns() / 1e9 - received[0] / 1e9) if received else 0.0
         outcome: Outcome = "fail" if lag > _LAG_FAIL_S else "warn" if lag > _LAG_WARN_S else "ok"
         shown = f"{lag:,.0f} s behind" if lag else "everything is loaded"
         yield Check(f"lag {partition}", outcome, shown, "" if outcome == "ok" else "tickerplant load --follow", lag)

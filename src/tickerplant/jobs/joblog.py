@@ -7,13 +7,14 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import msgspec
 import pyarrow as pa
 import structlog
 
+from tickerplant.clock import utc_now
 from tickerplant.errors import Busy, Retryable, TickerplantError
 from tickerplant.model import Batch, Counters, Position, Store
 from tickerplant.tables import JOBS
@@ -48,7 +49,7 @@ def job(store: Store, what: str, selection: Mapping[str, Any]) -> Iterator[Job]:
 
     A store that is away costs the row, not the run.
     """
-    run = Job(secrets.token_hex(8), what, selection, datetime.now(UTC))
+    run = Job(secrets.token_hex(8), what, selection, utc_now())
     _write(store, run, "running", None)
     try:
         yield run
@@ -57,7 +58,7 @@ def job(store: Store, what: str, selection: Mapping[str, Any]) -> Iterator[Job]:
         run.error = str(error) if isinstance(error, TickerplantError) else type(error).__name__
         raise
     finally:
-        _write(store, run, run.outcome, datetime.now(UTC))
+        _write(store, run, run.outcome, utc_now())
 
 
 def _write(store: Store, run: Job, outcome: str, ended_at: datetime | None) -> None:

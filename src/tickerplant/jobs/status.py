@@ -77,6 +77,11 @@ def _lag(segments: list[Segment], position: int) -> int:
     return sum(behind)
 
 
+def behind(log: Log, store: AnyStore) -> int:
+    """Bytes of the log that are not loaded yet."""
+    return sum(_lag(log.segments(name), store.progress(name).position) for name in log.partitions())
+
+
 def _partition(log: Log, store: AnyStore, name: str) -> PartitionStatus:
     segments, progress = log.segments(name), store.progress(name)
     counters = progress.counters

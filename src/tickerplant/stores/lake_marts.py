@@ -116,10 +116,11 @@ class Marts:
         return (self.root / _VIEWS).glob("*.json")
 
 
-def source(folder: Path, files: Sequence[File]) -> str:
-    """A select of the rows of a mart's files."""
+def source(folder: Path, files: Sequence[File], *, named: bool = False) -> str:
+    """A select of the rows of a mart's files; `named` with each row's file as the column `filename`."""
     paths = ", ".join("'" + str(folder / f.path).replace("'", "''") + "'" for f in files)
-    return f"select * from read_parquet([{paths}], hive_partitioning = false)"
+    filename = ", filename = true" if named else ""
+    return f"select * from read_parquet([{paths}], hive_partitioning = false{filename})"
 
 
 def note_of(log: TableLog, version: int) -> Note | None:
