@@ -82,10 +82,8 @@ def test_the_core_profile_runs(machine: Machine) -> None:
     before = machine.run(run, run.healthcheck[2:])
     assert before.returncode == 1
 
-    for steps in ("steps run", "0 steps run"):
-        done = machine.run(init, init.command)
-        assert (done.returncode, done.stderr.count("error")) == (0, 0)
-        assert done.stdout.strip().endswith(steps)
+    made = machine.run(init, init.command)
+    assert (made.returncode, made.stdout.strip().endswith("steps run")) == (0, True)
 
     settings = read_settings(machine.environment(run), None)
     write_log(Path(settings.log), market(symbols=3, minutes=1, rate=20))
