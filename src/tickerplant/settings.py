@@ -86,6 +86,13 @@ class Settings:
     bar_intervals: tuple[str, ...]
     feed_keys: Secret
     feed_buffer_bytes: int
+    spool: str
+    spool_bytes: int
+    s3_endpoint: str
+    aws_region: str
+    aws_key: str
+    aws_secret: Secret
+    aws_token: Secret
     log_level: str
 
     @property
@@ -152,7 +159,8 @@ def read_settings(env: Mapping[str, str] | None = None, dotenv: Path | None = Pa
     found = {k: v for k, v in dotenv_values(dotenv).items() if v is not None} if dotenv and dotenv.is_file() else {}
     merged = {**{k: v for k, v in found.items() if _other(k) not in own}, **own}
     values = {s.name: _value(s, merged) for s in SETTINGS}
-    values["log"] = values["log"].replace("<data>", values["data"].rstrip("/"))
+    for name in ("log", "spool"):
+        values[name] = values[name].replace("<data>", values["data"].rstrip("/"))
     return Settings(**values)
 
 

@@ -112,12 +112,13 @@ def _port(text: str) -> str:
 
 LAKE = "<data>/lake"
 SETTINGS = (
-    Setting("log", ("TICKERPLANT_LOG",), "<data>/log", "Where raw records are kept: a folder"),
+    Setting("log", ("TICKERPLANT_LOG",), "<data>/log", "Where raw records are kept: a folder or s3://bucket/prefix"),
     Setting(
         "store_url",
         ("TICKERPLANT_STORE",),
         LAKE,
-        "Where rows are kept: a folder (a lake of Delta tables), postgresql://..., or postgresql+embedded:///folder",
+        "Where rows are kept: a folder or s3://bucket/prefix (a lake of Delta tables), postgresql://..., or "
+        "postgresql+embedded:///folder",
         Secret,
     ),
     Setting(
@@ -367,5 +368,23 @@ SETTINGS = (
         "`serve --feed`: a live client that is more bytes of the log behind is told 407 (slow client) and cut",
         _count,
     ),
+    Setting("spool", ("TICKERPLANT_SPOOL",), "<data>/spool", "Log on S3: folder of what is not shipped yet"),
+    Setting(
+        "spool_bytes",
+        ("TICKERPLANT_SPOOL_BYTES",),
+        "10737418240",
+        "Log on S3: alarm when more bytes than this wait for shipping; the capture goes on until the disk is full",
+        _count,
+    ),
+    Setting(
+        "s3_endpoint",
+        ("TICKERPLANT_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
+        "",
+        "S3: URL of the service when it is not Amazon's",
+    ),
+    Setting("aws_region", ("AWS_REGION", "AWS_DEFAULT_REGION"), "us-east-1", "S3: region of the bucket"),
+    Setting("aws_key", ("AWS_ACCESS_KEY_ID",), "", "S3: access key; without one, that of the container or instance"),
+    Setting("aws_secret", ("AWS_SECRET_ACCESS_KEY",), "", "S3: its secret; never printed", Secret),
+    Setting("aws_token", ("AWS_SESSION_TOKEN",), "", "S3: session token of a temporary key; never printed", Secret),
     Setting("log_level", ("LOG_LEVEL",), "info", "debug, info, warning or error", _level),
 )

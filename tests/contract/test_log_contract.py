@@ -8,16 +8,25 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import s3
 from tickerplant.errors import Busy, Fatal, UsageError
 from tickerplant.logs import open_log
+from tickerplant.logs.s3 import open_s3
 from tickerplant.logs.verify import verify
+from tickerplant.logs.writer import Options
 from tickerplant.model import Entry, Kind, Log, LogReader, Position, Record, split_position
 
 PARTITION = "alpaca.sip"
 MakeLog = Callable[[], Log]
 LOGS: dict[str, Callable[[Path], MakeLog]] = {
     "files": lambda folder: lambda: open_log(str(folder / "log"), segment_bytes=2_000, sync_interval_s=0.01),
+    "s3": lambda folder: _on_s3(folder),
 }
+
+
+def _on_s3(folder: Path) -> MakeLog:
+    url, found = s3.new_url(), s3.settings(folder)
+    return lambda: open_s3(url, Options(sync_interval_s=0.01, segment_bytes=2_000), found)
 
 
 @pytest.fixture(params=sorted(LOGS))

@@ -55,7 +55,7 @@ def past(source: Source) -> MarketHistory:
     return known
 
 
-def write_log(url: Path, source: Source, cuts: Sequence[Cut] = (), symbols: tuple[str, ...] = ("*",)) -> None:
+def write_log(url: Path | str, source: Source, cuts: Sequence[Cut] = (), symbols: tuple[str, ...] = ("*",)) -> None:
     """What a capture would have written, had the line been down in the cuts."""
     parts = list(source.slices)
     first = int(parts[0].ts[0])

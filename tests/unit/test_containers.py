@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from tests.support.compose import ROOT, SECRETS, Service, compose, services
 from tests.unit.test_metrics import CHECKS, COUNTS
@@ -218,7 +218,7 @@ def test_images_hold_the_versions_that_are_tested() -> None:
     assert airflow["apache-airflow"][0] == "3.3.2"
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    wanted = [*project["dependencies"], *(r for name in ("postgres", "serve", "transform") for r in extras[name])]
+    wanted = [*project["dependencies"], *(r for name in ("postgres", "s3", "serve", "transform") for r in extras[name])]
     assert {re.split(r"[\[<>=;]", r)[0] for r in wanted} <= image.keys()
     assert not image.keys() & {"pytest", "mypy", "ruff", "hatchling", "matplotlib"}
 
@@ -239,6 +239,8 @@ def test_airflow_finds_the_dags_where_the_image_has_them() -> None:
     assert version is not None
     folder = f"/venv/lib/python{version[1]}/site-packages/tickerplant/dags"
     assert f"AIRFLOW__CORE__DAGS_FOLDER={folder} " in environment
+    pools = re.findall(rf"{folder}/(\S+)", SERVICES["airflow-init"].text)
+    assert [(ROOT / "src/tickerplant/dags" / name).is_file() for name in pools] == [True]
     for service in AIRFLOW:
         assert all(re.fullmatch("AIRFLOW__[A-Z_]+", k) for k in service.environment if k.startswith("AIRFLOW"))
         secret = {k for k, v in service.environment.items() if v.startswith("cat ")}

@@ -68,9 +68,9 @@ def _until(condition: Callable[[], bool], timeout_s: float = 20) -> None:
         time.sleep(0.005)
 
 
-@pytest.mark.parametrize("url", ["s3://bucket/prefix", "kinesis://stream", "", "http://x"])
+@pytest.mark.parametrize("url", ["kinesis://stream", "", "http://x", "s3:/b/x://y"])
 def test_other_urls_are_refused_by_name(url: str) -> None:
-    with pytest.raises(UsageError, match=r"log: expected a folder or file://<folder>, was"):
+    with pytest.raises(UsageError, match=r"log: expected a folder, file://<folder> or s3://bucket/prefix, was"):
         open_log(url)
 
 

@@ -167,7 +167,7 @@ def perform(request: Request, quiet: bool) -> CaptureSummary:
         segment_bytes=settings.segment_bytes,
         segment_age_s=settings.segment_age_s,
     )
-    state = Path(target.url) / partition_of(chosen, where)
+    state = target.folder / partition_of(chosen, where)
     span = seconds_of(request.duration) if request.duration else None
     end = moment_of(request.until, now) if request.until else None
     credentials = _credentials(chosen, where)

@@ -8,10 +8,12 @@ import signal
 import sys
 import threading
 import time
+from _thread import start_new_thread
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cache
+from types import FrameType
 from typing import IO, TYPE_CHECKING, Any, Self, TextIO
 
 import msgspec
@@ -101,9 +103,16 @@ def _configure(to: TextIO, colors: bool) -> None:
 
 @contextmanager
 def stop_on_signals() -> Iterator[threading.Event]:
-    """An event that SIGTERM and SIGINT set, so that a job ends at its next safe point."""
+    """An event that SIGTERM and SIGINT set, so that a job ends at its next safe point.
+
+    A thread of its own sets it: the signal may come while the main thread holds the event's lock, in `wait`.
+    """
     stop = threading.Event()
-    before = {s: signal.signal(s, lambda *_: stop.set()) for s in (signal.SIGTERM, signal.SIGINT)}
+
+    def end(number: int, frame: FrameType | None) -> None:
+        start_new_thread(stop.set, ())
+
+    before = {s: signal.signal(s, end) for s in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield stop
     finally:

@@ -70,6 +70,14 @@ class _Rows:
     files: list[StoredFile]
 
 
+def in_folder(log: FilesLog) -> None:
+    """Raise UsageError for a log that is not all in a folder."""
+    if not log.is_here:
+        raise UsageError(
+            f"log {log.url}: expected a log in a folder, was in a bucket; do keep the bucket's versions or replicate it"
+        )
+
+
 def backup(
     log: FilesLog, store: AnyStore, to: Path, *, keep: int | None = None, say: Said = lambda text: None
 ) -> Backup:
@@ -81,6 +89,7 @@ def backup(
     read back differs.
     """
     began = time.monotonic()
+    in_folder(log)
     to.mkdir(parents=True, exist_ok=True)
     with FileLease(to / ".lock", f"backing up into {to}", 0):
         for left in unfinished(to):
@@ -207,7 +216,7 @@ def _lake(store: LakeStore, target: Target, say: Said) -> _Rows:
     for left in reversed(range(_ATTEMPTS)):
         states = snapshot(store)
         try:
-            files, tables = copy_lake(store.root, states, target, say)
+            files, tables = copy_lake(store.on_disk("back up"), states, target, say)
         except FileNotFoundError as gone:
             # A vacuum with a very short `keep` came in between: begin again with what is there now.
             log_lines.info("a file went away, taking a new snapshot", file=str(gone.filename))

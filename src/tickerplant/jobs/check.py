@@ -16,6 +16,7 @@ from tickerplant.clock import utc_now
 from tickerplant.errors import UsageError
 from tickerplant.jobs.check_store import check_store
 from tickerplant.jobs.finding import Check
+from tickerplant.logs import open_log
 from tickerplant.settings import Settings
 from tickerplant.stores import is_postgres
 
@@ -141,8 +142,13 @@ def owned(log: str) -> set[str]:
     return found
 
 
+def _written(settings: Settings) -> str:
+    """Where a capture on this machine writes to."""
+    return str(open_log(settings.log).folder)
+
+
 def _check_owner(settings: Settings) -> Iterator[Check]:
-    for name in sorted(owned(settings.log)):
+    for name in sorted(owned(_written(settings))):
         yield Check("owner", "warn", f"a capture of {name} runs now", "a second one will be refused")
 
 
@@ -152,7 +158,7 @@ def check(settings: Settings) -> list[Check]:
         *_check_keys(settings),
         _check_url(settings),
         check_clock(),
-        *_check_disk("log", settings.log),
+        *_check_disk("log", _written(settings)),
         *_check_store(settings),
         _check_session(),
         *_check_owner(settings),

@@ -5,11 +5,14 @@ Each finding has a name that stays, so that an alert can begin with it and be ov
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from tickerplant.bucket import is_bucket
 from tickerplant.calendar import session_at
 from tickerplant.clock import now_ns, utc_now
 from tickerplant.errors import TickerplantError
@@ -18,6 +21,8 @@ from tickerplant.jobs.check import check_clock, nearest_folder, owned
 from tickerplant.jobs.finding import Check, Outcome
 from tickerplant.jobs.load_repair import live_partitions
 from tickerplant.logs import open_log
+from tickerplant.logs.files import FilesLog
+from tickerplant.logs.layout import SHIPPED
 from tickerplant.model import Log, Record, Store
 from tickerplant.net.limits import Limiter, account_name
 from tickerplant.settings import Settings
@@ -47,7 +52,11 @@ def health(settings: Settings, options: StoreOptions, now: datetime | None = Non
     """All findings, the worst of each kind named. A store that is away is a finding, not an error."""
     at = now or utc_now()
     log = open_log(settings.log)
-    found = [*_feeds(settings, log, at), *_disks(settings), check_clock(), *_quotas(settings)]
+    found = [*_shipping(settings, log), *_disks(settings, log), check_clock(), *_quotas(settings)]
+    try:
+        found = [*_feeds(log, at), *found]
+    except TickerplantError as error:
+        found.append(Check("log", "fail", str(error), "look at its service and the keys"))
     try:
         store = open_store(settings.store, read_only=True, options=options)
     except TickerplantError as error:
@@ -67,10 +76,12 @@ def worst(found: list[Check]) -> Outcome:
     return "fail" if "fail" in outcomes else "warn" if "warn" in outcomes else "ok"
 
 
-def _feeds(settings: Settings, log: Log, at: datetime) -> Iterator[Check]:
-    """Whether each captured feed is written to while its session runs."""
-    running, owners = session_at(at), owned(settings.log)
+def _feeds(log: FilesLog, at: datetime) -> Iterator[Check]:
+    """Whether each feed that is captured on this machine is written to while its session runs."""
+    running, owners = session_at(at), owned(str(log.folder))
     for partition in (p for vendor in vendors() for p in live_partitions(log, vendor)):
+        if not (log.folder / partition).is_dir():
+            continue
         name, age = f"feed {partition}", _age(log, partition)
         if running is None:
             yield Check(name, "ok", "no session now", value=age)
@@ -82,17 +93,37 @@ def _feeds(settings: Settings, log: Log, at: datetime) -> Iterator[Check]:
             yield Check(name, "ok", f"written to {age:,.0f} s ago", value=age)
 
 
-def _age(log: Log, partition: str) -> float:
-    """Seconds since a partition in a folder was written to."""
-    path = Path(log.url) / log.segments(partition)[-1].name
-    return max(0.0, time.time() - path.stat().st_mtime)
+def _age(log: FilesLog, partition: str) -> float:
+    """Seconds since a partition was written to on this machine."""
+    held = FilesLog(log.folder).segments(partition)
+    names = [held[-1].name] if held else []
+    for name in (*names, f"{partition}/{SHIPPED}"):
+        with suppress(FileNotFoundError):
+            return max(0.0, time.time() - (log.folder / name).stat().st_mtime)
+    return math.inf
 
 
-def _disks(settings: Settings) -> Iterator[Check]:
+def _shipping(settings: Settings, log: FilesLog) -> Iterator[Check]:
+    """What of a log on S3 waits on this machine, and why."""
+    if log.is_here:
+        return
+    from tickerplant.logs.s3 import waiting_in
+
+    for one in waiting_in(log, settings.spool_bytes):
+        name, trouble = f"spool {one.partition}", one.trouble
+        shown = f"{one.bytes:,} bytes in {one.segments} segments wait, {one.limit_bytes:,} allowed"
+        if trouble:
+            shown += f"; nothing shipped for {max(0.0, time.time() - trouble.since_ns / 1e9):,.0f} s: {trouble.reason}"
+        outcome: Outcome = "fail" if one.is_over or (trouble and trouble.is_refused) else "warn" if trouble else "ok"
+        do = "" if outcome == "ok" else "look at the service; nothing is lost until the disk is full"
+        yield Check(name, outcome, shown, do, one.bytes)
+
+
+def _disks(settings: Settings, log: FilesLog) -> Iterator[Check]:
     import shutil
 
-    places = {"disk of the log": settings.log}
-    if not is_postgres(settings.store):
+    places = {"disk of the log": str(log.folder)}
+    if not is_postgres(settings.store) and not is_bucket(settings.store):
         places["disk of the store"] = settings.store
     for name, url in places.items():
         usage = shutil.disk_usage(nearest_folder(url))

@@ -43,6 +43,11 @@ class Job:
     error: str | None = None
 
 
+def unlogged(what: str, selection: Mapping[str, Any]) -> Job:
+    """A run that leaves no row: it only lands, and many of them would queue up for the job log."""
+    return Job(secrets.token_hex(8), what, selection, utc_now())
+
+
 @contextmanager
 def job(store: Store, what: str, selection: Mapping[str, Any]) -> Iterator[Job]:
     """Write a run's row when it starts (`running`) and when it ends. A run that was killed stays `running`.

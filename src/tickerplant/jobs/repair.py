@@ -86,6 +86,7 @@ class _Work:
     report: Callable[[Fetched], None]
     began: datetime = field(default_factory=utc_now)
     chains: set[str] = field(default_factory=set)
+    active: list[str] | None = None
 
     def todos(self, found: Sequence[Stretch]) -> list[Todo]:
         """Requests for all stretches; rows come under the live feed's name."""
@@ -108,7 +109,9 @@ class _Work:
         seen = seen_symbols(self.store, self.hole, stretch)
         if named is None:
             return seen
-        return list(dict.fromkeys([*seen, *self._listed()]))
+        if self.active is None:
+            self.active = self._listed()
+        return list(dict.fromkeys([*seen, *self.active]))
 
     def _listed(self) -> list[str]:
         """Active tickers of the vendor; asked for when there are none yet."""

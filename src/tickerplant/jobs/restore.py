@@ -68,6 +68,10 @@ def restore(
     loader or a capture works there. Afterwards `load` goes on from the store's positions.
     """
     began = time.monotonic()
+    if log is not None and not log.is_here:
+        raise UsageError(
+            f"log {log.url}: expected a folder to restore into, was in a bucket; do choose --log or --only"
+        )
     checked = check(source, say)
     folder, manifest = Path(checked.folder), checked.manifest
     if store is not None:
