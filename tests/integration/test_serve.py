@@ -92,7 +92,10 @@ def test_a_store_that_is_away_is_503_without_its_password(tmp_path: Path) -> Non
 def test_a_port_that_is_taken_and_nothing_to_serve_are_usage_errors(tmp_path: Path) -> None:
     with served(TICKERPLANT_DATA=str(tmp_path)) as address:
         port = address["metrics"].rsplit(":", 1)[1].partition("/")[0]
-        for words, expected in ((("--metrics", "--port", port), "Address already in use"), ((), "expected --metrics")):
+        for words, expected in (
+            (("--metrics", "--port", port), "Address already in use"),
+            ((), "expected either --feed or --metrics"),
+        ):
             done = subprocess.run(tickerplant_command("serve", *words), capture_output=True, text=True, timeout=60)
             assert done.returncode == 2
             assert expected in done.stderr

@@ -21,6 +21,7 @@ from tickerplant.serve.metrics import metrics
 from tickerplant.settings import SETTINGS, read_settings
 
 SERVICES = services()
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 OURS = [s for s in SERVICES.values() if s.raw["image"].startswith("tickerplant:")]
 AIRFLOW = [s for s in SERVICES.values() if s.raw["image"].startswith("tickerplant-airflow:")]
 SETTING_NAMES = {name for s in SETTINGS for name in s.env}
@@ -44,6 +45,7 @@ def test_every_profile_has_its_services() -> None:
 @every(list(SERVICES.values()))
 def test_a_service_is_pinned_restarted_bounded_and_private(service: Service) -> None:
     assert re.fullmatch(r"[a-z0-9/-]+:v?\d+\.\d+[\w.-]*", service.raw["image"])
+    assert service.raw["image"].partition(":")[2] == VERSION or not service.raw.get("build")
     assert service.raw["restart"] in ("unless-stopped", "on-failure:5")
     assert service.raw["security_opt"] == ["no-new-privileges:true"]
     assert all(port.startswith("127.0.0.1:") for port in service.raw.get("ports", []))
@@ -216,7 +218,7 @@ def test_images_hold_the_versions_that_are_tested() -> None:
     assert airflow["apache-airflow"][0] == "3.3.2"
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    wanted = [*project["dependencies"], *(r for name in ("postgres", "serve", "transform") for r in extras[name])]
+    wanted = [*project["dependencies"], *(r for name in ("postgres", "s3", "serve", "transform") for r in extras[name])]
     assert {re.split(r"[\[<>=;]", r)[0] for r in wanted} <= image.keys()
     assert not image.keys() & {"pytest", "mypy", "ruff", "hatchling", "matplotlib"}
 
@@ -237,6 +239,8 @@ def test_airflow_finds_the_dags_where_the_image_has_them() -> None:
     assert version is not None
     folder = f"/venv/lib/python{version[1]}/site-packages/tickerplant/dags"
     assert f"AIRFLOW__CORE__DAGS_FOLDER={folder} " in environment
+    pools = re.findall(rf"{folder}/(\S+)", SERVICES["airflow-init"].text)
+    assert [(ROOT / "src/tickerplant/dags" / name).is_file() for name in pools] == [True]
     for service in AIRFLOW:
         assert all(re.fullmatch("AIRFLOW__[A-Z_]+", k) for k in service.environment if k.startswith("AIRFLOW"))
         secret = {k for k, v in service.environment.items() if v.startswith("cat ")}
