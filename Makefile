@@ -78,7 +78,7 @@ lock:
 	$(LOCK) --python-version 3.11 requirements-servers.in -o requirements-servers.lock
 	$(IMAGE) --group build -o deploy/build.lock
 	$(IMAGE) $(IMAGE_EXTRAS) pyproject.toml -o deploy/image.lock
-	echo 'apache-airflow[celery,postgres,redis]==3.3.2' | $(IMAGE) $(IMAGE_EXTRAS) pyproject.toml - -o deploy/airflow.lock
+	printf '%s\n' 'apache-airflow[celery,postgres,redis]==3.3.2' 'celery<5.7' | $(IMAGE) $(IMAGE_EXTRAS) pyproject.toml - -o deploy/airflow.lock
 
 clean:
 	rm -rf $(VENV) $(AIRFLOW_VENV) $(SERVERS) demo data bench-out
