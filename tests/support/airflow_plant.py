@@ -152,7 +152,7 @@ def settings(home: Path, port: int, executor: str, database: str) -> dict[str, s
         "USAGE_DATA_COLLECTION__ENABLED": "False",
     }
     own = {f"AIRFLOW__{name}": value for name, value in core.items()}
-    return {**os.environ, **own, "AIRFLOW_HOME": str(home), "AIRFLOW__CORE__UNIT_TEST_MODE": "False"}
+    return {**os.environ, **own, "AIRFLOW_HOME": str(home), "TICKERPLANT_AIRFLOW_POOLS": "1"}
 
 
 @contextmanager
