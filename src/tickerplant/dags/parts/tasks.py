@@ -25,8 +25,10 @@ def new_york(cron: str) -> CronTriggerTimetable:
 
 
 def pool(name: str) -> str:
-    """The pool `tickerplant_<name>` where `TICKERPLANT_AIRFLOW_POOLS` is set, else the default one: a task in a pool that
-    was never made waits for ever."""
+    """The pool `tickerplant_<name>` where `TICKERPLANT_AIRFLOW_POOLS` is set, else Airflow's default one.
+
+    A task in a pool that was never made waits for ever.
+    """
     return f"tickerplant_{name}" if os.environ.get("TICKERPLANT_AIRFLOW_POOLS") else "default_pool"
 
 
