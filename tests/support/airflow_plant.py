@@ -109,11 +109,13 @@ class Airflow:
         return wait_for(over, timeout, f"{dag} {run}", pause=0.5) or {}
 
     def run_by_asset(self, dag: str, since: str, timeout: float = 240) -> dict[str, Any]:
-        """Wait for the end of a run that an asset triggered at or after a moment."""
+        """Wait for the end of a run that assets triggered and that began at or after a moment. Airflow makes one run of
+        several events that come while the run before is active."""
 
         def over() -> dict[str, Any] | None:
             for run in self.runs(dag):
-                if run["run_type"] == "asset_triggered" and run["run_after"] >= since and run["state"] in _OVER:
+                is_over = run["run_type"] == "asset_triggered" and run["state"] in _OVER
+                if is_over and run["start_date"] >= since:
                     return run
             return None
 
@@ -150,7 +152,7 @@ def settings(home: Path, port: int, executor: str, database: str) -> dict[str, s
         "USAGE_DATA_COLLECTION__ENABLED": "False",
     }
     own = {f"AIRFLOW__{name}": value for name, value in core.items()}
-    return {**os.environ, **own, "AIRFLOW_HOME": str(home), "AIRFLOW__CORE__UNIT_TEST_MODE": "False"}
+    return {**os.environ, **own, "AIRFLOW_HOME": str(home), "TICKERPLANT_AIRFLOW_POOLS": "1"}
 
 
 @contextmanager

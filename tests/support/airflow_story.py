@@ -99,7 +99,7 @@ def play(found: Airflow, on: Scene) -> dict[str, Any]:
     for dag in ("daily_snapshots", "repair_and_quality", "health"):
         run = found.run_over(dag, found.trigger(dag, {"session": on.session} if dag == "repair_and_quality" else {}))
         tasks = _succeeded(found, dag, run)
-        repaired = next((str(t["start_date"]) for t in tasks if t["task_id"] == "repair"), repaired)
+        repaired = next((str(t["end_date"]) for t in tasks if t["task_id"] == "repair"), repaired)
     _succeeded(found, "stocks_dbt_transform", found.run_by_asset("stocks_dbt_transform", repaired))
     return outcome(on)
 

@@ -259,5 +259,5 @@ def test_every_pool_that_a_dag_names_is_in_the_file_to_import() -> None:
     import re
 
     known = set(json.loads((FOLDER / "pools.json").read_text()))
-    named = {m for p in FILES for m in re.findall(r'pool="(\w+)"', p.read_text())}
-    assert named == known
+    named = {m for p in FILES for m in re.findall(r'pool=pool\("(\w+)"\)', p.read_text())}
+    assert {f"tickerplant_{name}" for name in named} == known

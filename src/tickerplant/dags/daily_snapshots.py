@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from airflow.sdk import DAG, task
 
 from tickerplant.dags.parts import lines
-from tickerplant.dags.parts.tasks import LOADED, PATIENT, new_york, run
+from tickerplant.dags.parts.tasks import LOADED, PATIENT, new_york, pool, run
 
 with DAG(
     "daily_snapshots",
@@ -27,7 +27,7 @@ with DAG(
         with settled():
             return dag_run.run_type == "manual" or snapshots_due(dag_run.logical_date, rhythm)
 
-    @task(outlets=[LOADED], pool="tickerplant_alphavantage")
+    @task(outlets=[LOADED], pool=pool("alphavantage"))
     def fetch() -> str:
         """Ask for the symbols of the Variable and load the answers."""
         from tickerplant.dags.parts.market import freshness
@@ -49,4 +49,4 @@ with DAG(
         rows = json.loads(command(lines.snapshot_rows(names)))
         refuse(problems(rows, names, last_session(datetime.now(UTC)).day.isoformat()))
 
-    is_due() >> fetch() >> validate() >> run("maintain", lines.MAINTAIN, pool="tickerplant_store")
+    is_due() >> fetch() >> validate() >> run("maintain", lines.MAINTAIN, pool=pool("store"))

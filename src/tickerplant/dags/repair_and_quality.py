@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from airflow.sdk import DAG, task
 
 from tickerplant.dags.parts import lines
-from tickerplant.dags.parts.tasks import LOADED, PATIENT, new_york, run
+from tickerplant.dags.parts.tasks import LOADED, PATIENT, new_york, pool, run
 
 with DAG(
     "repair_and_quality",
@@ -23,7 +23,7 @@ with DAG(
 
         return dag_run.run_type == "manual" or is_session_day(dag_run.logical_date)
 
-    @task(pool="tickerplant_store", retries=0)
+    @task(pool=pool("store"), retries=0)
     def quality(dag_run=None) -> str:
         """The rules over the newest session, or the one that conf names; a broken rule fails the task."""
         from tickerplant.calendar import last_session
@@ -32,5 +32,5 @@ with DAG(
         asked = (dag_run.conf or {}).get("session")
         return brief(command(lines.quality(asked or last_session(datetime.now(UTC)).day.isoformat())))
 
-    repair = run("repair", lines.REPAIR, outlets=[LOADED], pool="tickerplant_alpaca", retry_delay=timedelta(minutes=20))
+    repair = run("repair", lines.REPAIR, outlets=[LOADED], pool=pool("alpaca"), retry_delay=timedelta(minutes=20))
     is_session() >> repair >> quality()

@@ -3,7 +3,7 @@
 from airflow.sdk import DAG, AssetOrTimeSchedule
 
 from tickerplant.dags.parts import lines
-from tickerplant.dags.parts.tasks import LOADED, PATIENT, TRANSFORMED, new_york, run
+from tickerplant.dags.parts.tasks import LOADED, PATIENT, TRANSFORMED, new_york, pool, run
 
 with DAG(
     "stocks_dbt_transform",
@@ -13,4 +13,4 @@ with DAG(
     default_args=PATIENT,
     tags=["tickerplant"],
 ):
-    run("transform", lines.TRANSFORM, outlets=[TRANSFORMED], pool="tickerplant_store")
+    run("transform", lines.TRANSFORM, outlets=[TRANSFORMED], pool=pool("store"))

@@ -5,7 +5,7 @@ import json
 from airflow.sdk import DAG, task
 
 from tickerplant.dags.parts import lines
-from tickerplant.dags.parts.tasks import LANDED, PATIENT, new_york, run, run_each
+from tickerplant.dags.parts.tasks import LANDED, PATIENT, new_york, pool, run, run_each
 
 with DAG(
     "stocks_polygon_ingest",
@@ -35,8 +35,8 @@ with DAG(
     def complete() -> None:
         """Fail the run when a batch failed."""
 
-    tickers = run("tickers", lines.TICKERS, pool="tickerplant_polygon")
+    tickers = run("tickers", lines.TICKERS, pool=pool("polygon"))
     planned = batches()
-    land = run_each("land", planned, pool="tickerplant_polygon")
+    land = run_each("land", planned, pool=pool("polygon"), max_active_tis_per_dag=16)
     tickers >> planned
     land >> [landed(), complete()]

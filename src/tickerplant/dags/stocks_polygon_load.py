@@ -3,7 +3,7 @@
 from airflow.sdk import DAG, AssetOrTimeSchedule
 
 from tickerplant.dags.parts import lines
-from tickerplant.dags.parts.tasks import LANDED, LOADED, PATIENT, new_york, run
+from tickerplant.dags.parts.tasks import LANDED, LOADED, PATIENT, new_york, pool, run
 
 with DAG(
     "stocks_polygon_load",
@@ -13,4 +13,4 @@ with DAG(
     default_args=PATIENT,
     tags=["tickerplant"],
 ):
-    run("load", lines.LOAD, outlets=[LOADED], pool="tickerplant_store")
+    run("load", lines.LOAD, outlets=[LOADED], pool=pool("store"))

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from airflow.sdk import DAG, task
 
 from tickerplant.dags.parts import lines
-from tickerplant.dags.parts.tasks import LOADED, PATIENT, new_york
+from tickerplant.dags.parts.tasks import LOADED, PATIENT, new_york, pool
 
 with DAG(
     "stream_quotes_bars",
@@ -23,7 +23,7 @@ with DAG(
 
         return bool((dag_run.conf or {}).get("for")) or capture_end(datetime.now(UTC)) is not None
 
-    @task(outlets=[LOADED], pool="tickerplant_live", execution_timeout=timedelta(hours=17))
+    @task(outlets=[LOADED], pool=pool("live"), execution_timeout=timedelta(hours=17))
     def capture(dag_run=None) -> str:
         """Capture and load until the end of after-hours, or for the time in conf."""
         from tickerplant.dags.parts.market import capture_end

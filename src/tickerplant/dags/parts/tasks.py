@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -21,6 +22,14 @@ PATIENT = {"retries": 3, "retry_delay": timedelta(minutes=5), "on_failure_callba
 def new_york(cron: str) -> CronTriggerTimetable:
     """A time of day in New York, through changes of the clock."""
     return CronTriggerTimetable(cron, timezone=NEW_YORK)
+
+
+def pool(name: str) -> str:
+    """The pool `tickerplant_<name>` where `TICKERPLANT_AIRFLOW_POOLS` is set, else Airflow's default one.
+
+    A task in a pool that was never made waits for ever.
+    """
+    return f"tickerplant_{name}" if os.environ.get("TICKERPLANT_AIRFLOW_POOLS") else "default_pool"
 
 
 @task
