@@ -326,7 +326,7 @@ def test_sigterm_ends_a_capture_with_0_and_one_line_of_json_and_all_on_disk(tmp_
      (("--url", "ws://127.0.0.1:1/"), "expected a websocket URL")],
 )  # fmt: skip
 def test_wrong_options_say_what_to_do_and_exit_2(tmp_path: Path, arguments: tuple[str, ...], complaint: str) -> None:
-    words = ("--url", "ws://127.0.0.1:1/v2/sip", "--log", tmp_path, *arguments)
+    words: tuple[str | Path, ...] = ("--url", "ws://127.0.0.1:1/v2/sip", "--log", tmp_path, *arguments)
     code, said = refusal("capture", *words, environment={}, folder=tmp_path)
     assert code == 2
     assert complaint in said

@@ -1,6 +1,6 @@
 """A real S3-compatible server on loopback, one for each test process, and a gate that cuts it off.
 
-Why this server: docs/decisions/0221-s3-server-for-tests.md. It lives in an environment of its own (`make servers`).
+Why this server: docs/decisions/0227-s3-server-for-tests.md. It lives in an environment of its own (`make servers`).
 """
 
 from __future__ import annotations
