@@ -22,7 +22,7 @@ def test_killed_loaders_and_servers_lose_and_double_nothing(tmp_path: Path) -> N
 
 @pytest.mark.timeout(180)
 def test_a_server_away_costs_delay_alone_and_the_rate_of_catching_up_is_told(tmp_path: Path) -> None:
-    outage = Outage(messages=40_000, symbols=200, minutes=1, rate=1_500, speed=12.0)
+    outage = Outage(messages=60_000, symbols=200, minutes=1, rate=2_500, speed=8.0)
     report = outage_campaign(tmp_path, outage)
 
     assert report.piled_up > 10_000
