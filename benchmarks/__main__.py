@@ -27,6 +27,7 @@ ORDER = (
     "fetch",
     "transform",
     "memory",
+    "s3",
 )
 
 

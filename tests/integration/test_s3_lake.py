@@ -27,6 +27,7 @@ from tickerplant.errors import Busy, UsageError
 from tickerplant.jobs.load import load as load_log
 from tickerplant.logs import open_log
 from tickerplant.logs.line import encode
+from tickerplant.logs.verify import verify
 from tickerplant.model import Batch, Counters, Position, Selection
 from tickerplant.stores import in_bucket, open_store
 from tickerplant.stores.lake import LakeStore
@@ -217,9 +218,10 @@ def test_log_and_lake_in_a_bucket_hold_what_those_on_disk_hold(tmp_path: Path, m
         write_log(url, source)
     with closing(open_store(str(tmp_path / "lake"))) as local:
         load_log(open_log(str(tmp_path / "log")), local, vendor)
-    run("load", "--log", f"{there}/log", "--store", f"{there}/lake")
+    with closing(open_store(f"{there}/lake")) as far:
+        load_log(open_log(f"{there}/log"), far, vendor)
     assert store_tally(f"{there}/lake") == store_tally(tmp_path / "lake")
-    assert "nothing damaged" in run("log", "verify", "--log", f"{there}/log")
+    assert [check.damaged for check in verify(open_log(f"{there}/log"))] == [0]
     lines = run("log", "cat", "--log", f"{there}/log").splitlines()
     assert lines == [encode(record).decode().rstrip() for record in log_records(tmp_path / "log")]
     (segment,) = open_log(f"{there}/log").segments("alpaca.sip")
@@ -235,20 +237,32 @@ def test_what_needs_a_folder_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyP
             store.on_disk("back up")
 
 
+_LOADER = """
+import pyarrow as pa, structlog, sys
+from tickerplant.model import Batch, Counters, Position
+from tickerplant.stores import open_store
+from tickerplant.tables import QUOTES
+structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+row = pa.ipc.open_file(sys.argv[2]).get_batch(0)
+store = open_store(sys.argv[1])
+at = store.progress("p").position
+print("begun", flush=True)
+while True:
+    named = row.set_column(row.schema.get_field_index("symbol"), row.schema.field("symbol"), pa.array([str(at)]))
+    store.write("p", Position(at), Position(at + 1), [Batch(QUOTES, named)], Counters(1, 1, 0, 0))
+    at += 1
+"""
+
+
 def test_a_loader_killed_between_two_commits_goes_on_without_a_double(tmp_path: Path) -> None:
     url = s3.new_url("lake")
-    code = (
-        "import sys; from tests.integration.test_s3_lake import lake, quote, write\n"
-        "store = lake(sys.argv[1])\n"
-        "at = store.progress('p').position\n"
-        "print('begun', flush=True)\n"
-        "while True:\n    write(store, 'p', at, quote(str(at))); at += 1"
-    )
-    environment = {**os.environ, **s3.variables(), "TICKERPLANT_TEST_S3_PORT": str(s3.port())}
+    with pa.OSFile(str(tmp_path / "row"), "wb") as file, pa.ipc.new_file(file, QUOTES.schema) as writer:
+        writer.write_batch(quote("x").rows)
+    environment = {**os.environ, **s3.variables()}
     reached = [0]
     for pause in (0.05, 0.15):
         with subprocess.Popen(
-            [sys.executable, "-c", code, url], stdout=subprocess.PIPE, env=environment, cwd=Path(__file__).parents[2]
+            [sys.executable, "-c", _LOADER, url, str(tmp_path / "row")], stdout=subprocess.PIPE, env=environment
         ) as loader:
             assert loader.stdout is not None
             loader.stdout.readline()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,15 +17,19 @@ from tests.support.plant import wait_for
 from tests.support.s3_kills import shipping_kills
 from tickerplant.credentials import Secret
 from tickerplant.errors import Busy, Fatal, Retryable
+from tickerplant.jobs.capture_gaps import connected_payload, inherited_hole
 from tickerplant.jobs.health import health
+from tickerplant.jobs.load import load
 from tickerplant.logs.files import FilesLog
 from tickerplant.logs.s3 import open_s3
 from tickerplant.logs.writer import FilesWriter, Options
 from tickerplant.model import Entry, Kind, LogReader, Record
 from tickerplant.settings import Settings
-from tickerplant.stores import StoreOptions
+from tickerplant.stores import StoreOptions, open_store
+from tickerplant.vendors import vendor
 
-PARTITION = "alpaca.sip"
+PARTITION, CHANNELS, URL = "alpaca.sip", ("quotes",), "wss://127.0.0.1/v2/sip"
+CONNECTED = connected_payload(1, URL, CHANNELS, ("*",), None)
 SMALL = Options(sync_interval_s=0.01, segment_bytes=2_000)
 SUNDAY = datetime(2025, 11, 23, 15, tzinfo=UTC)
 
@@ -222,7 +227,7 @@ from tickerplant.errors import Fatal
 from tickerplant.logs import open_log
 from tickerplant.model import Kind
 writer = open_log(sys.argv[1], segment_bytes=200_000).writer("alpaca.sip")
-writer.append(Kind.CONNECTED, 5_000, b"{}")
+writer.append(Kind.CONNECTED, 5_000, sys.argv[2].encode())
 for i in range(1, 301):
     writer.append(Kind.DATA, i * 10_000, b'[{"T":"q","S":"A","i":%d}]' % i)
 writer.sync()
@@ -238,17 +243,22 @@ except Fatal as error:
 def test_a_full_disk_stops_the_capture_and_the_next_one_knows_since_when(tmp_path: Path) -> None:
     url = s3.new_url()
     environment = {**s3.variables(), "TICKERPLANT_DATA": str(tmp_path), "PYTHONPATH": ":".join(sys.path)}
-    done = subprocess.run(
-        [sys.executable, "-c", _FULL, url], capture_output=True, text=True, env=environment, timeout=60, check=False
-    )
+    words = [sys.executable, "-c", _FULL, url, CONNECTED.decode()]
+    done = subprocess.run(words, capture_output=True, text=True, env=environment, timeout=60, check=False)
     assert "expected to write to disk, was [Errno 27] File too large" in done.stdout, done.stderr
     log = open_s3(url, SMALL, s3.settings(tmp_path))
     with log.writer(PARTITION) as writer:
         assert writer.last_received_at == 3_000_000
         assert writer.last_connection is not None
         assert writer.last_connection.kind == Kind.CONNECTED
-        fill(writer, 301, 310)
-    assert items(elsewhere(url, tmp_path))[1:] == records(310)
+        hole = inherited_hole(writer.last_connection, writer.last_received_at, CHANNELS)
+        writer.append(Kind.CONNECTED, 9 * 10**9, connected_payload(1, URL, CHANNELS, ("*",), hole))
+    with closing(open_store(str(tmp_path / "lake"))) as store:
+        load(elsewhere(url, tmp_path), store, vendor)
+        (gap,) = store.query('select channel, reason, "start", "end" from gaps').to_pylist()
+        assert (gap["channel"], gap["reason"]) == ("quotes", "killed")
+        assert gap["start"] == datetime.fromtimestamp(0.003, UTC)
+        assert gap["end"] == datetime.fromtimestamp(9, UTC)
 
 
 def test_kills_while_shipping_lose_and_double_nothing(tmp_path: Path) -> None:

@@ -54,15 +54,13 @@ def _free_port() -> int:
 
 
 def port() -> int:
-    """The port of this process's server, started when first asked for and stopped at exit, or of its parent's."""
+    """The port of this process's server, started when first asked for and stopped at exit."""
     with _STARTING:
         return _started()
 
 
 @functools.cache
 def _started() -> int:
-    if inherited := os.environ.get("TICKERPLANT_TEST_S3_PORT"):
-        return int(inherited)
     words, number, folder = [str(needed())], _free_port(), mkdtemp(prefix="tickerplant-s3-")
     given = {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(number), "SERVICES": "s3", "STATE_DIR": folder}
     environment = {"PATH": os.defpath, "HOME": folder, "LOG_LEVEL": "ERROR", **given}

@@ -13,7 +13,7 @@ from tests.support.transform import USER_MODELS, Place, bars, cancels, contents,
 from tickerplant.model import Batch
 
 MARTS = ("stg_daily_bars", "stg_splits", "stg_dividends", "adjustment_factors", "prices_daily", *USER_MODELS)
-_WANTED = ("+prices_daily", *USER_MODELS)
+_WANTED = ("+prices_daily", "+by_session", *USER_MODELS)
 _SYMBOLS = ("A", "B", "C", "D")
 _SESSIONS = 12
 

@@ -12,6 +12,7 @@ from typing import Literal
 from tickerplant.calendar import Session
 from tickerplant.jobs.capture_link import Tally
 from tickerplant.jobs.capture_sessions import NearSessions
+from tickerplant.jobs.capture_shards import Shard
 from tickerplant.model import Credentials, Dialogue, LogWriter, Selection, Vendor
 from tickerplant.net.backoff import BackoffOptions
 from tickerplant.net.watchdog import WatchdogOptions
@@ -36,6 +37,8 @@ class CaptureOptions:
     tick_s: float = 0.5
     """How often the watchdog looks and `report` is called."""
     seed: int | None = None
+    shard: Shard | None = None
+    """Which of several captures this is: it owns a partition of its own; the selection is its share already."""
 
 
 @dataclass(frozen=True)

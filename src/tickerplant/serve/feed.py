@@ -58,9 +58,14 @@ class FeedOptions:
         """Whether the growing end of the log is served."""
         return self.start is None and self.end is None and self.speed is None
 
+    @property
+    def address(self) -> str:
+        """The host as it stands in a URL."""
+        return f"[{self.host}]" if ":" in self.host else self.host
+
     def check(self) -> None:
         """Raise UsageError when strangers could come in."""
-        if self.keys is None and not is_loopback(f"ws://{self.host}"):
+        if self.keys is None and not is_loopback(f"ws://{self.address}"):
             raise UsageError(f"serve: expected TICKERPLANT_FEED_KEYS to serve on {self.host}, was none; set key:secret")
         if self.start and self.end and self.start >= self.end:
             raise UsageError(f"serve: expected --start before --end, was [{self.start}, {self.end})")
@@ -187,10 +192,8 @@ async def serve_feed(
     server = await ws_create_server(hub.listener, options.host, options.port, logger_name=quiet)
     port = server.sockets[0].getsockname()[1]
     try:
-        address = f"[{options.host}]" if ":" in options.host else options.host
-        ready(
-            {"ws": f"ws://{address}:{port}/v2/sip", "port": port, "pid": os.getpid(), "feeds": list(hub.dialect.feeds)}
-        )
+        ws = f"ws://{options.address}:{port}/v2/sip"
+        ready({"ws": ws, "port": port, "pid": os.getpid(), "feeds": list(hub.dialect.feeds)})
         await _until(stop, follower if options.is_live else None)
     finally:
         server.close()

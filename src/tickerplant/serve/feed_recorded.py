@@ -62,9 +62,14 @@ class Recorded:
 
     async def page(self, at: Places) -> Page | None:
         """The page that begins at a place, `()` the start of the span; None when the span is over."""
-        if not at:
+        while not at:
             self._start = self._start or asyncio.create_task(asyncio.to_thread(self._first_places))
             at = await asyncio.shield(self._start)
+            if not at:
+                self._start = None
+                if self.end_ns is not None:
+                    return None
+                await asyncio.sleep(self.poll_s)
         while True:
             task = self._pages.get(at)
             if task is None:

@@ -20,6 +20,9 @@ from tickerplant.stores.lake_marts import Marts, Note, source
 from tickerplant.transform.lake_job import MartJob, execute
 from tickerplant.transform.lake_parts import affected, new_files
 
+_MANY = 500
+"""More symbols than this are not named one by one."""
+
 
 @dataclass(frozen=True)
 class Written:
@@ -73,9 +76,8 @@ def _write_slices(connection: duckdb.DuckDBPyConnection, marts: Marts, job: Mart
     if job.mode == "symbols":
         execute(connection, f"create or replace temp table _pending as {slices}")
         within = "exists (select 1 from _pending p where p.symbol = t.symbol and t.session >= p.session)"
-        within += f" and t.session >= date '{_first(connection)}'"
         execute(connection, f"create or replace temp table _new as select t.* from ({job.sql}) t where {within}")
-        old_rows = f"select t.* from {this} t where {within}"
+        old_rows = _pending_rows(connection, f"select t.* from {this} t where {within}")
     else:
         execute(connection, f"create or replace temp table _new as select * from ({job.sql}) t")
         old_rows += f" t where {job.where}" if job.mode == "sessions" else ""
@@ -168,9 +170,16 @@ def _type(kind: pa.DataType) -> pa.DataType:
     return unsigned.get(kind, kind)
 
 
-def _first(connection: duckdb.DuckDBPyConnection) -> str:
-    """The first session that changed, of any symbol: as a literal it spares files of earlier ones."""
-    return str(execute(connection, "select coalesce(min(session), date '0001-01-01')::varchar from _pending")[0][0])
+def _pending_rows(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
+    """The select with literals that spare files: the last session that changed, the symbols that changed before it."""
+    latest = execute(connection, "select coalesce(max(session), date '0001-01-01')::varchar from _pending")[0][0]
+    early = execute(connection, f"select symbol from _pending where session < date '{latest}' limit {_MANY + 1}")
+    found = f"{sql} and t.session >= date '{latest}'"
+    if not early:
+        return found
+    names = ", ".join("'" + str(name).replace("'", "''") + "'" for (name,) in early)
+    named = f" and t.symbol in ({names})" if len(early) <= _MANY else ""
+    return f"{found} union all {sql} and t.session < date '{latest}'{named}"
 
 
 def _one(connection: duckdb.DuckDBPyConnection, sql: str) -> int:
