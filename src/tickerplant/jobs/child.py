@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from threading import Event, Thread
 from typing import IO
 
+from tickerplant.jobs.children import PARENT
+
 _LOOK_S = 0.2
 _GRACE_S = 600.0
 _DRAIN_S = 10.0
@@ -45,11 +47,12 @@ def perform(
     `environment` is added to this process's; secrets go there, arguments can be read by everybody on the machine.
     `say` gets each line of stderr as it comes, in another thread. When `stop` is set, or this call is left by an
     exception, the command gets SIGTERM and `grace_s` seconds to finish what it does, then its whole session SIGKILL.
+    It also gets SIGTERM when this process is gone (on Linux; with the thread that called).
     """
     began = time.monotonic()
     process = subprocess.Popen(
         [sys.executable, "-m", "tickerplant", *arguments],
-        env={**os.environ, **(environment or {})},
+        env={**os.environ, **(environment or {}), PARENT: str(os.getpid())},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
