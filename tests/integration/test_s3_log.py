@@ -145,13 +145,13 @@ def test_an_outage_fills_the_spool_alarms_at_its_limit_and_loses_nothing(
             outcome, text = findings(settings, url, tmp_path)
             assert outcome == "fail"
             assert "4,000 allowed; nothing shipped for" in text
+            assert sum(x["event"] == "spool over its limit" for x in lines) == 1
             gate.is_open = True
             fill(writer, 601, 700)
             wait_for(lambda: len(spooled(log)) <= 1, 60, "an empty spool")
             wait_for(lambda: any(x["event"] == "shipping goes on" for x in lines), 30, "the end of the outage")
         assert findings(settings, url, tmp_path)[0] == "ok"
     assert items(elsewhere(url, tmp_path)) == records(700)
-    assert sum(x["event"] == "spool over its limit" for x in lines) == 1
 
 
 def test_a_capture_begins_and_ends_during_an_outage(tmp_path: Path) -> None:
