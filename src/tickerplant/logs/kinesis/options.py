@@ -1,0 +1,57 @@
+"""How a log on Kinesis is reached and how it sends; the service's limits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tickerplant.credentials import Secret
+from tickerplant.errors import UsageError
+from tickerplant.logs.writer import Options
+
+MAX_RECORDS = 500
+"""Records in one PutRecords call."""
+MAX_CALL_BYTES = 5 * 2**20
+"""Data and partition keys of one PutRecords call.
+
+The service takes 10 MiB a call since 2025; 5 MiB is what every region, quota and emulator takes. Source:
+https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html (read 2026-11-21).
+"""
+MAX_RECORD_BYTES = 2**20
+"""Data and partition key of one record, unless the stream is configured for more."""
+HASH_SPACE = 2**128
+
+
+@dataclass(frozen=True)
+class KinesisOptions:
+    """Where a stream is and how it is written and read. Times are seconds, sizes bytes.
+
+    `lanes`: over how many lanes the symbols of a live feed are spread. A lane's records are sent once it has
+    `record_bytes`, `batch_messages` lines wait in all, or its oldest line is `batch_age_s` old. `max_attempts`: failed
+    calls in a row after which sending ends with an error; 0 is never. `keys` None: the usual AWS credentials (role,
+    profile, environment). `endpoint` is for private endpoints and emulators.
+    """
+
+    stream: str
+    spool: Path
+    region: str | None = None
+    endpoint: str | None = None
+    keys: tuple[str, Secret] | None = None
+    lanes: int = 8
+    record_bytes: int = 2**18
+    batch_messages: int = 5000
+    batch_age_s: float = 1.0
+    max_attempts: int = 0
+    buffer_bytes: int = 32 * 2**20
+    close_wait_s: float = 60.0
+    timeout_s: float = 10.0
+    first_wait_s: float = 0.1
+    longest_wait_s: float = 15.0
+    poll_s: float = 0.2
+    files: Options = field(default_factory=Options)
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.lanes <= MAX_RECORDS:
+            raise UsageError(f"KINESIS_LANES: expected 1 to {MAX_RECORDS} lanes, was {self.lanes}")
+        if not 2**10 <= self.record_bytes <= MAX_RECORD_BYTES - 2**12:
+            raise UsageError(f"kinesis: expected records of 1 KiB to 1020 KiB, was {self.record_bytes} bytes")
