@@ -44,7 +44,7 @@ campaign: setup
 
 lock:
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header \
-	    --python-version 3.11 --extra chart --extra postgres --extra embedded --extra simulator --extra transform --group dev --group build pyproject.toml -o requirements.lock
+	    --python-version 3.11 --extra chart --extra postgres --extra embedded --extra simulator --extra transform --extra kinesis --group dev --group build pyproject.toml -o requirements.lock
 
 clean:
 	rm -rf $(VENV) demo data bench-out

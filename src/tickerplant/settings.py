@@ -47,6 +47,20 @@ def _count(text: str) -> int:
     return value
 
 
+def _whole(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise ValueError("expected a whole number from 0 on")
+    return value
+
+
+def _truth(text: str) -> bool:
+    words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+    if text.lower() not in words:
+        raise ValueError("expected true or false")
+    return words[text.lower()]
+
+
 def _seconds(text: str) -> float:
     value = float(text)
     if not 0 <= value <= 2_000_000:
@@ -107,9 +121,11 @@ def _port(text: str) -> str:
 STORE_VARIABLES = ("TICKERPLANT_STORE", "TIMESCALE_LIVE_CONN_STRING", *postgres_url.PIECES.values())
 """Every variable that has a say in which store is meant."""
 
-_LAKE = "<data>/lake"
+_LAKE, _LOG = "<data>/lake", "<data>/log"
 SETTINGS = (
-    Setting("log", ("TICKERPLANT_LOG",), "<data>/log", "Where raw records are kept: a folder"),
+    Setting(
+        "log", ("TICKERPLANT_LOG",), _LOG, "Where raw records are kept: a folder, or kinesis://<stream>"
+    ),
     Setting(
         "store_url",
         ("TICKERPLANT_STORE",),
@@ -157,11 +173,16 @@ SETTINGS = (
         "batch_size",
         ("BATCH_SIZE",),
         "",
-        "Load: commit after this many messages; when not set what suits the store (lake 500000, PostgreSQL 100000)",
+        "Load: commit after this many messages; when not set what suits the store (lake 500000, PostgreSQL 100000). "
+        "Capture to Kinesis: send when this many lines wait (5000)",
         _count_if_any,
     ),
     Setting(
-        "batch_timeout_s", ("BATCH_TIMEOUT_SECONDS",), "1", "Load: commit at least this often, in seconds", _positive
+        "batch_timeout_s",
+        ("BATCH_TIMEOUT_SECONDS",),
+        "1",
+        "Load: commit at least this often; capture to Kinesis: send at least this often, in seconds",
+        _positive,
     ),
     Setting(
         "sync_interval_s",
@@ -322,6 +343,43 @@ SETTINGS = (
         "`transform`: lengths of the bars made from trades: seconds (30s), minutes, hours that divide a day",
         _intervals,
     ),
+    Setting(
+        "local_mode",
+        ("LOCAL_MODE",),
+        "true",
+        "`false`: the log is the stream KINESIS_STREAM_NAME, unless TICKERPLANT_LOG names one; `true`: a folder",
+        _truth,
+    ),
+    Setting("kinesis_stream", ("KINESIS_STREAM_NAME",), "", "Kinesis: the stream of the log"),
+    Setting("aws_region", ("AWS_REGION", "AWS_DEFAULT_REGION"), "", "Kinesis: the stream's region, such as us-east-1"),
+    Setting(
+        "aws_key",
+        ("AWS_ACCESS_KEY_ID",),
+        "",
+        "Kinesis: access key; when not set the role, profile or sign-on that other AWS tools use",
+    ),
+    Setting("aws_secret", ("AWS_SECRET_ACCESS_KEY",), "", "Kinesis: its secret; never printed", Secret),
+    Setting("aws_session_token", ("AWS_SESSION_TOKEN",), "", "Kinesis: token of temporary keys; never printed", Secret),
+    Setting(
+        "kinesis_endpoint",
+        ("KINESIS_ENDPOINT_URL", "AWS_ENDPOINT_URL_KINESIS"),
+        "",
+        "Kinesis: another endpoint (private link, emulator)",
+    ),
+    Setting(
+        "kinesis_lanes",
+        ("KINESIS_LANES",),
+        "8",
+        "Kinesis: over how many lanes the symbols of a feed are spread, 1 to 500; at least as many as shards",
+        _count,
+    ),
+    Setting(
+        "max_attempts",
+        ("MAX_RECONNECT_ATTEMPTS",),
+        "0",
+        "Capture: failed connects, or calls to Kinesis, in a row after which it ends with an error; 0 is never",
+        _whole,
+    ),
     Setting("log_level", ("LOG_LEVEL",), "info", "debug, info, warning or error", _level),
 )
 
@@ -379,6 +437,15 @@ class Settings:
     marts: str
     vendors: tuple[str, ...]
     bar_intervals: tuple[str, ...]
+    local_mode: bool
+    kinesis_stream: str
+    aws_region: str
+    aws_key: str
+    aws_secret: Secret
+    aws_session_token: Secret
+    kinesis_endpoint: str
+    kinesis_lanes: int
+    max_attempts: int
     log_level: str
 
     @property
@@ -394,6 +461,15 @@ class Settings:
         }
         found = postgres_url.chosen("" if given == _LAKE else given, self.timescale.reveal(), pieces)
         return found or _LAKE.replace("<data>", self.data.rstrip("/"))
+
+
+def _log_url(values: Mapping[str, Any]) -> str:
+    """The log: as named, else the stream unless in local mode."""
+    if values["log"] != _LOG or values["local_mode"]:
+        return str(values["log"]).replace("<data>", values["data"].rstrip("/"))
+    if not values["kinesis_stream"]:
+        raise UsageError("LOCAL_MODE: expected KINESIS_STREAM_NAME beside false, was none; set it or LOCAL_MODE=true")
+    return f"kinesis://{values['kinesis_stream']}"
 
 
 def _value(setting: Setting, env: Mapping[str, str]) -> Any:
@@ -413,7 +489,7 @@ def read_settings(env: Mapping[str, str] | None = None, dotenv: Path | None = Pa
     found = {k: v for k, v in dotenv_values(dotenv).items() if v is not None} if dotenv and dotenv.is_file() else {}
     merged = {**found, **(os.environ if env is None else env)}
     values = {s.name: _value(s, merged) for s in SETTINGS}
-    values["log"] = values["log"].replace("<data>", values["data"].rstrip("/"))
+    values["log"] = _log_url(values)
     return Settings(**values)
 
 

@@ -14,22 +14,26 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from tickerplant.credentials import Secret
 from tickerplant.logs.kinesis.log import KinesisLog
-from tickerplant.logs.kinesis.options import KinesisOptions
+from tickerplant.logs.kinesis.options import KinesisOptions, Keys
+from tickerplant.logs.kinesis.service import session
 from tickerplant.logs.writer import Options
 
 FOLDER = Path(__file__).resolve().parents[1] / "servers"
 PROGRAM = FOLDER / "node_modules" / "kinesis-local" / "main.js"
-KEYS = ("test-key", Secret("test-secret"))
+KEYS = Keys("test-key", Secret("test-secret"))
 _SHORT = {f"{name}_DURATION": "20ms" for name in ("CREATE_STREAM", "DELETE_STREAM", "MERGE_SHARDS", "SPLIT_SHARD")}
 
 
 def why_not() -> str | None:
     """Why the server cannot run here; None when it can."""
+    if find_spec("botocore") is None:
+        return "the extra kinesis is not installed; do: make setup"
     if shutil.which("node") is None:
         return "kinesis-local needs node"
     return None if PROGRAM.is_file() else "kinesis-local is not installed; do: make servers"
@@ -52,15 +56,14 @@ class Server:
 
     def client(self) -> Any:
         """A client of botocore, for what our log never does."""
-        import botocore.session
         from botocore.config import Config
 
-        return botocore.session.get_session().create_client(
+        return session().create_client(
             "kinesis",
             region_name="us-east-1",
             endpoint_url=self.url,
-            aws_access_key_id=KEYS[0],
-            aws_secret_access_key=KEYS[1].reveal(),
+            aws_access_key_id=KEYS.key,
+            aws_secret_access_key=KEYS.secret.reveal(),
             config=Config(retries={"total_max_attempts": 1}),
         )
 

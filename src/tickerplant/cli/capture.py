@@ -150,7 +150,6 @@ class Request:
 def perform(request: Request, quiet: bool) -> CaptureSummary:
     """Capture what was asked for until its time is over or a signal comes."""
     from tickerplant.jobs.capture import CaptureOptions, partition_of
-    from tickerplant.logs import open_log
     from tickerplant.model import Selection
     from tickerplant.settings import names
     from tickerplant.vendors import vendor
@@ -160,19 +159,20 @@ def perform(request: Request, quiet: bool) -> CaptureSummary:
     where = request.url or settings.alpaca_url
     channels = names(request.channels) if request.channels else settings.channels
     wanted = Selection(channels, names(request.symbols) if request.symbols else settings.symbols)
-    target = open_log(
-        request.log or settings.log,
-        sync_interval_s=settings.sync_interval_s,
-        segment_bytes=settings.segment_bytes,
-        segment_age_s=settings.segment_age_s,
-    )
-    state = Path(target.url) / partition_of(chosen, where)
+    target = console.open_log(request.log)
+    state = Path(getattr(target, "spool", target.url)) / partition_of(chosen, where)
     span = seconds_of(request.duration) if request.duration else None
     end = moment_of(request.until, now) if request.until else None
     credentials = _credentials(chosen, where)
     if span is None and end is None and not request.always_open:
         end = _default_end(state, now)
-    options = CaptureOptions(span, end, state=state, session_at=_always_open if request.always_open else None)
+    options = CaptureOptions(
+        span,
+        end,
+        state=state,
+        session_at=_always_open if request.always_open else None,
+        max_attempts=settings.max_attempts,
+    )
     with console.Ticker(quiet) as ticker:
         return run_capture(chosen, where, wanted, credentials, target, options, _progress(ticker))
 

@@ -26,6 +26,8 @@ from tickerplant.settings import Settings, read_settings
 
 if TYPE_CHECKING:
     from tickerplant.jobs.load import PartitionState
+    from tickerplant.logs.kinesis.options import KinesisOptions
+    from tickerplant.model import Log
     from tickerplant.stores.options import StoreOptions
 
 __all__ = [
@@ -33,6 +35,7 @@ __all__ = [
     "clock",
     "configure_logging",
     "err",
+    "open_log",
     "out",
     "plain",
     "print_json",
@@ -64,6 +67,45 @@ def store_options() -> StoreOptions:
         found.statement_timeout_s,
         found.retention,
         marts=found.marts,
+    )
+
+
+def open_log(url: str | None = None) -> Log:
+    """The log at a URL, by default that of the settings: a folder, or `kinesis://<stream>`."""
+    found = settings()
+    where = url or found.log
+    if where.startswith("kinesis://"):
+        from tickerplant.logs.kinesis.log import KinesisLog
+
+        return KinesisLog(_kinesis_options(where.removeprefix("kinesis://")))
+    from tickerplant.logs import open_log
+
+    return open_log(
+        where,
+        sync_interval_s=found.sync_interval_s,
+        segment_bytes=found.segment_bytes,
+        segment_age_s=found.segment_age_s,
+    )
+
+
+def _kinesis_options(stream: str) -> KinesisOptions:
+    from tickerplant.logs.kinesis.log import spool_folder
+    from tickerplant.logs.kinesis.options import KinesisOptions, Keys
+    from tickerplant.logs.writer import Options
+
+    found = settings()
+    keys = Keys(found.aws_key, found.aws_secret, found.aws_session_token) if found.aws_key else None
+    return KinesisOptions(
+        stream,
+        spool_folder(found.data, stream),
+        region=found.aws_region or None,
+        endpoint=found.kinesis_endpoint or None,
+        keys=keys,
+        lanes=found.kinesis_lanes,
+        batch_messages=found.batch_size or KinesisOptions.batch_messages,
+        batch_age_s=found.batch_timeout_s,
+        max_attempts=found.max_attempts,
+        files=Options(found.sync_interval_s, found.segment_bytes, found.segment_age_s),
     )
 
 

@@ -64,7 +64,6 @@ def command(
 ) -> None:
     """Ask a vendor for what is missing, land the answers, load them. Exit code 75 when the vendor's quota is spent."""
     from tickerplant.jobs.accounts import account, choose, client
-    from tickerplant.logs import open_log
     from tickerplant.stores import open_store
     from tickerplant.vendors import vendor as vendor_named
     from tickerplant.vendors import vendors
@@ -73,7 +72,7 @@ def command(
     _known(table)
     name = vendor or choose(settings, table, vendors())
     rhythm = _rhythm(poll, extended)
-    source, target = open_log(log or settings.log), open_store(store or settings.store, options=console.store_options())
+    source, target = console.open_log(log), open_store(store or settings.store, options=console.store_options())
 
     def once(stop: Event, is_poll: bool) -> int:
         wanted = _wanted(

@@ -28,9 +28,7 @@ _READ_BYTES = 2**20
 
 
 def _open(url: str | None) -> Log:
-    from tickerplant.logs import open_log
-
-    return open_log(url or console.settings().log)
+    return console.open_log(url)
 
 
 def _time(ns: int | None) -> str:

@@ -41,11 +41,10 @@ def command(
     """Fetch what was missed while nobody listened, and close the gaps. Exit code 75 when a hole has to wait."""
     from tickerplant.jobs.repair import RepairOptions
     from tickerplant.jobs.repair_holes import holes
-    from tickerplant.logs import open_log
     from tickerplant.stores import open_store
 
     settings = console.settings()
-    source, target = open_log(log or settings.log), open_store(store or settings.store, options=console.store_options())
+    source, target = console.open_log(log), open_store(store or settings.store, options=console.store_options())
     options = RepairOptions(timedelta(minutes=look_back), timedelta(seconds=settings.repair_settling_s))
     first = _since(since)
     try:

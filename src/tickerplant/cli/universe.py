@@ -30,7 +30,6 @@ def import_list(
     """Land a file of symbols in the log and load it."""
     from tickerplant.jobs.joblog import job
     from tickerplant.jobs.universe import import_file
-    from tickerplant.logs import open_log
     from tickerplant.stores import open_store
     from tickerplant.vendors import vendor
 
@@ -38,7 +37,7 @@ def import_list(
     target = open_store(store or settings.store, options=console.store_options())
     try:
         with job(target, "universe import", {"name": name, "file": file.name, "on": on}) as run:
-            done = import_file(open_log(log or settings.log), target, vendor, name, file, _day(on))
+            done = import_file(console.open_log(log), target, vendor, name, file, _day(on))
             run.rows = done["rows"]
     finally:
         target.close()

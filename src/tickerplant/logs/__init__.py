@@ -20,7 +20,8 @@ def open_log(
     """The log at a URL: a folder, or `file://` and a folder. Nothing is made or opened until it is written to.
 
     Lines are on disk at most `sync_interval_s` after they were appended; a segment ends at `segment_bytes` or
-    `segment_age_s`. Raises UsageError for any other kind of URL.
+    `segment_age_s`. Raises UsageError for any other kind of URL: a stream (`kinesis://`) is a log for capturing and
+    loading, opened by `tickerplant.logs.kinesis.log.KinesisLog`.
     """
     scheme, separator, rest = url.partition("://")
     if not url or (separator and scheme != "file"):

@@ -14,10 +14,10 @@ from tickerplant.errors import BadData
 
 
 class LaneState(msgspec.Struct):
-    """`since`: receipt of the lane's first line ever; `acked`: of its last line that the service stored."""
+    """`since`: receipt of the lane's first line ever; `acked`: of its last line that the service stored; -1: none yet."""
 
-    since: int = 0
-    acked: int = 0
+    since: int = -1
+    acked: int = -1
 
 
 class Cursor(msgspec.Struct):

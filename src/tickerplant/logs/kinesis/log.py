@@ -65,7 +65,7 @@ class KinesisLog:
         """
         whole, _, _ = split_name(partition)
         state = read_cursor(self._options.spool / whole).lanes.get(partition)
-        end = max(state.acked + 1 if state and state.acked else 0, self._bookmarks(partition).last)
+        end = max(state.acked + 1 if state else 0, self._bookmarks(partition).last)
         number, size = split_position(Position(end))
         return [Segment(partition, number, size, 0, False, f"{self.url}/{partition}")] if end else []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +21,16 @@ https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html (rea
 MAX_RECORD_BYTES = 2**20
 """Data and partition key of one record, unless the stream is configured for more."""
 HASH_SPACE = 2**128
+_STREAM = re.compile("[a-zA-Z0-9_.-]{1,128}")
+
+
+@dataclass(frozen=True)
+class Keys:
+    """AWS keys; `token` goes with temporary ones, else it is empty."""
+
+    key: str
+    secret: Secret
+    token: Secret = Secret("")
 
 
 @dataclass(frozen=True)
@@ -36,7 +47,7 @@ class KinesisOptions:
     spool: Path
     region: str | None = None
     endpoint: str | None = None
-    keys: tuple[str, Secret] | None = None
+    keys: Keys | None = None
     lanes: int = 8
     record_bytes: int = 2**18
     batch_messages: int = 5000
@@ -51,6 +62,8 @@ class KinesisOptions:
     files: Options = field(default_factory=Options)
 
     def __post_init__(self) -> None:
+        if not _STREAM.fullmatch(self.stream):
+            raise UsageError(f"log: expected kinesis://<name of a stream>, was {'kinesis://' + self.stream!r}")
         if not 1 <= self.lanes <= MAX_RECORDS:
             raise UsageError(f"KINESIS_LANES: expected 1 to {MAX_RECORDS} lanes, was {self.lanes}")
         if not 2**10 <= self.record_bytes <= MAX_RECORD_BYTES - 2**12:

@@ -4,7 +4,7 @@
     {"crc":"8f1c2b3a","rx":1763649000123500000,"v":"alpaca","c":"sip","k":"data","m":[...]}
     {"crc":...
 
-`prev` is the receipt of the lane's line before (0: none), `since` that of its first line ever; so a reader sees that
+`prev` is the receipt of the lane's line before (-1: none), `since` that of its first line ever; so a reader sees that
 records are missing, and which time they held. `places` are the places of a torn frame's messages in the frame. A line
 too long for one record is cut: `"part":[0,3]` is the first of three pieces.
 """

@@ -169,14 +169,14 @@ class LaneReader:
 
     def _missing(self, head: Head, found: int) -> Iterator[Entry]:
         """Damage without bytes for lines between the last one read and `found` that the stream does not hold."""
-        last = self._end - 1 if self._end else 0
-        if head.prev <= last and (head.prev or not last):
+        last = self._end - 1
+        if head.prev <= last and (head.prev >= 0 or last < 0):
             return
         reason = (
             "kinesis: expected the line after the last one read, was a later one; the stream kept it too short a time"
-            if head.prev
+            if head.prev >= 0
             else "kinesis: expected the capture that wrote before, was one with a new spool"
         )
-        before = last or head.since
+        before = last if last >= 0 else head.since
         yield Entry(Position(self._end), Position(found), Damage(b"", reason, before, found, "trimmed"))
         self._end = found

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, NamedTuple
 
 from tickerplant.errors import BadData, Fatal, Retryable, TickerplantError, UsageError
@@ -147,9 +148,16 @@ class Service:
         self._client.close()
 
 
+@cache
+def session() -> Any:
+    """The botocore session of this process: its descriptions of services take a second to read."""
+    import botocore.session
+
+    return botocore.session.get_session()
+
+
 def _client(options: KinesisOptions) -> Any:
     try:
-        import botocore.session
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError
     except ImportError:
@@ -161,9 +169,18 @@ def _client(options: KinesisOptions) -> Any:
         tcp_keepalive=True,
         max_pool_connections=4,
     )
-    keys = {"aws_access_key_id": options.keys[0], "aws_secret_access_key": options.keys[1].reveal()} if options.keys else {}
+    given = options.keys
+    keys = (
+        {
+            "aws_access_key_id": given.key,
+            "aws_secret_access_key": given.secret.reveal(),
+            "aws_session_token": given.token.reveal() or None,
+        }
+        if given
+        else {}
+    )
     try:
-        return botocore.session.get_session().create_client(
+        return session().create_client(
             "kinesis", region_name=options.region, endpoint_url=options.endpoint, config=config, **keys
         )
     except (BotoCoreError, ValueError) as error:

@@ -187,7 +187,8 @@ class Shipper:
             found = self._lanes[name] = _Lane(name, state, state.acked, hash_key(name))
         if line.received_at <= found.state.acked:
             return
-        found.state.since = found.state.since or line.received_at
+        if found.state.since < 0:
+            found.state.since = line.received_at
         if not found.lines:
             found.oldest_at = now
         found.lines.append(line)
