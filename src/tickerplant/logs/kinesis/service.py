@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any, NamedTuple
 
-from tickerplant.errors import BadData, Fatal, Retryable, TickerplantError, UsageError
+from tickerplant.errors import Fatal, Retryable, TickerplantError, UsageError
 from tickerplant.logs.kinesis.options import KinesisOptions
 
 _THROTTLED = frozenset(
@@ -25,6 +25,7 @@ _THROTTLED = frozenset(
         "ResourceInUseException",
     )
 )
+_PLACED = ("get_shard_iterator", "get_records")
 _PASSING = frozenset(("InternalFailure", "InternalFailureException", "ServiceUnavailable", "ExpiredTokenException"))
 
 
@@ -36,8 +37,8 @@ class ExpiredIterator(Retryable):
     """A shard iterator is older than five minutes."""
 
 
-class BadPlace(BadData):
-    """A sequence number that the shard does not know."""
+class BadPlace(Fatal):
+    """A sequence number that the shard does not know, or a shard or stream that is gone."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class Service:
         text = f"kinesis stream {self.stream} {name}: expected an answer, was {code} {said[:200]}".rstrip()
         if code == "ExpiredIteratorException":
             return ExpiredIterator(text)
-        if code == "InvalidArgumentException" and name == "get_shard_iterator":
+        if name in _PLACED and code in ("InvalidArgumentException", "ResourceNotFoundException"):
             return BadPlace(text)
         if code in _THROTTLED or status == 429:
             return Throttled(text)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from tickerplant.errors import Retryable
 from tickerplant.logs.kinesis.packing import Head, head_of
-from tickerplant.logs.kinesis.service import BadPlace, ExpiredIterator, Service, Shard, Throttled
+from tickerplant.logs.kinesis.service import BadPlace, ExpiredIterator, Got, Service, Shard, Throttled
 
 QUEUE_BYTES = 64 * 2**20
 _TRIES = 12
@@ -112,10 +112,7 @@ class Feed:
         raise Retryable(f"kinesis shard {self._shard}: expected an iterator that lives, was expired")
 
     def _fetch(self) -> None:
-        assert self._place is not None
-        if self._iterator is None:
-            self._iterator = self._seek(self._place)
-        got = self._service.get(self._iterator)
+        got = self._get()
         self._polled_at = time.monotonic()
         for sequence, data in got.records:
             self._dispatch(sequence, data)
@@ -124,11 +121,20 @@ class Feed:
         self._iterator, self.has_ended = got.following, got.following is None
         self.is_at_tip = self.has_ended or (not got.behind_ms and not got.records)
 
-    def _seek(self, place: Place) -> str:
+    def _get(self) -> Got:
+        """The next records. A place that the shard does not know, as in a stream made anew, becomes its beginning."""
+        place = self._place
+        assert place is not None
         try:
-            return self._service.iterator(place.shard, after=place.after, at_s=place.at_s)
+            if self._iterator is None:
+                self._iterator = self._service.iterator(place.shard, after=place.after, at_s=place.at_s)
+            return self._service.get(self._iterator)
         except BadPlace:
-            return self._service.iterator(place.shard)
+            self._iterator = None
+            if place.after is None:
+                raise
+            self._place = Place(place.shard)
+            return self._get()
 
     def _dispatch(self, sequence: str, data: bytes) -> None:
         found = head_of(data)

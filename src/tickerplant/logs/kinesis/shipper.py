@@ -21,7 +21,7 @@ from tickerplant.logs.kinesis.cursor import Cursor, LaneState, read_cursor, writ
 from tickerplant.logs.kinesis.lanes import WHOLE, hash_key, lane_name, split_frame
 from tickerplant.logs.kinesis.options import MAX_CALL_BYTES, MAX_RECORD_BYTES, MAX_RECORDS, KinesisOptions
 from tickerplant.logs.kinesis.packing import Line, head_room, pack
-from tickerplant.logs.kinesis.service import Put, Service
+from tickerplant.logs.kinesis.service import Put, Service, Throttled
 from tickerplant.logs.layout import SEALED, list_files, segment_path
 from tickerplant.logs.line import encode
 from tickerplant.model import Damage, Entry, Kind, Position, Record, split_position
@@ -81,7 +81,7 @@ class Shipper:
         self._chance = Random()
         self._attempts, self._not_before, self._said_at = 0, 0.0, float("-inf")
         self._wake, self._idle = threading.Event(), threading.Event()
-        self._is_draining = self._is_stopping = False
+        self._is_draining = self._is_stopping = self._is_away = False
         self.sent = Sent()
         self.failure: TickerplantError | None = None
         self._thread = threading.Thread(target=self._run, name=f"kinesis {partition}", daemon=True)
@@ -305,14 +305,17 @@ class Shipper:
         if limit and self._attempts >= limit:
             raise Fatal(f"{error}; gave up after {limit} attempts, what is unsent stays in {self._folder}") from error
         self._not_before = time.monotonic() + self._wait(self._attempts - 1)
-        if self._attempts == 1 or time.monotonic() - self._said_at >= _SAY_AGAIN_S:
+        self._is_away |= not isinstance(error, Throttled)
+        if time.monotonic() - self._said_at >= _SAY_AGAIN_S:
             self._said_at = time.monotonic()
-            log.warning("kinesis away, lines wait in the spool", partition=self._partition, problem=str(error))
+            event = "kinesis away, lines wait in the spool" if self._is_away else "kinesis takes less than comes"
+            log.warning(event, partition=self._partition, problem=str(error))
 
     def _back(self) -> None:
-        if self._attempts:
+        if self._is_away:
             log.info("kinesis back", partition=self._partition, attempts=self._attempts)
-        self._attempts = 0
+            self._said_at = float("-inf")
+        self._attempts, self._is_away = 0, False
 
 
 def tag_of(partition: str) -> str:
