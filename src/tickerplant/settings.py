@@ -123,9 +123,7 @@ STORE_VARIABLES = ("TICKERPLANT_STORE", "TIMESCALE_LIVE_CONN_STRING", *postgres_
 
 _LAKE, _LOG = "<data>/lake", "<data>/log"
 SETTINGS = (
-    Setting(
-        "log", ("TICKERPLANT_LOG",), _LOG, "Where raw records are kept: a folder, or kinesis://<stream>"
-    ),
+    Setting("log", ("TICKERPLANT_LOG",), _LOG, "Where raw records are kept: a folder, or kinesis://<stream>"),
     Setting(
         "store_url",
         ("TICKERPLANT_STORE",),

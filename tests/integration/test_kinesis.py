@@ -57,12 +57,12 @@ def check(found: dict[str, list[Entry]], wanted: set[tuple[int, int, str, int]])
 
 
 def test_nothing_is_lost_doubled_or_reordered_under_faults(server: Server, tmp_path: Path) -> None:
-    report = run_faults(server, tmp_path, 160)
+    report = run_faults(server, tmp_path, 120)
     assert report.problems == ()
     assert (report.lost, report.doubled, report.reordered) == (0, 0, 0)
     assert report.refused > 0
     assert report.failed_calls >= 9
-    assert report.messages > 2_000
+    assert report.messages > 1_500
 
 
 def test_a_split_and_a_merge_under_load_are_followed(server: Server, tmp_path: Path) -> None:
@@ -76,9 +76,7 @@ def test_a_split_and_a_merge_under_load_are_followed(server: Server, tmp_path: P
                 assert writer.flush(30)
                 first = client.list_shards(StreamName=stream)["Shards"][0]
                 middle = int(first["HashKeyRange"]["EndingHashKey"]) // 2
-                client.split_shard(
-                    StreamName=stream, ShardToSplit=first["ShardId"], NewStartingHashKey=str(middle)
-                )
+                client.split_shard(StreamName=stream, ShardToSplit=first["ShardId"], NewStartingHashKey=str(middle))
                 wait_active(client, stream)
             if i == 59:
                 assert writer.flush(30)
@@ -138,19 +136,19 @@ def test_an_expired_iterator_is_renewed(server: Server, tmp_path: Path) -> None:
 
 
 def test_a_line_above_the_limit_goes_in_pieces(server: Server, tmp_path: Path) -> None:
-    stream, large = server.stream(), b'{"results":"' + b"x" * 2_500_000 + b'"}'
+    stream, large = server.stream(), b'{"results":"' + b"x" * 1_200_000 + b'"}'
     with between(server.url, Faults(record_share=0.3)) as (url, proxy):
         log = KinesisLog(server.options(stream, tmp_path / "spool", endpoint=url))
         with log.writer("polygon.rest") as writer:
-            for i in range(3):
+            for i in range(2):
                 writer.append(Kind.RESPONSE, START_NS + i * 10_000, large, request="GET /x")
         (entries,) = read_all(log).values()
         log.close()
         assert [(e.item.payload, e.item.request) for e in entries if isinstance(e.item, Record)] == [
             (large, "GET /x")
-        ] * 3
+        ] * 2
         assert proxy.seen.problems == []
-        assert proxy.seen.largest_call > 2**19
+        assert proxy.seen.largest_call > 2**18
 
 
 def test_an_outage_at_the_end_leaves_lines_for_the_next_writer(server: Server, tmp_path: Path) -> None:

@@ -55,7 +55,9 @@ def frames(count: int, symbols: int = 60, seed: int = 7) -> list[bytes]:
     return found
 
 
-def read_all(log: Log, until: Callable[[list[Entry]], bool] | None = None, wait_s: float = 30) -> dict[str, list[Entry]]:
+def read_all(
+    log: Log, until: Callable[[list[Entry]], bool] | None = None, wait_s: float = 30
+) -> dict[str, list[Entry]]:
     """Every entry of every partition; with `until`, reads on until each partition's entries satisfy it."""
     found: dict[str, list[Entry]] = {}
     for name in log.partitions():
@@ -125,9 +127,7 @@ def _outage(proxy: Proxy, way: Way) -> None:
     proxy.faults.way = "forward"
 
 
-def _report(
-    sent: list[bytes], found: dict[str, list[Entry]], proxy: Proxy, outages: int, began: float
-) -> FaultReport:
+def _report(sent: list[bytes], found: dict[str, list[Entry]], proxy: Proxy, outages: int, began: float) -> FaultReport:
     expected = {
         (START_NS + i * 10_000, place, message["S"], message["i"])
         for i, frame in enumerate(sent)

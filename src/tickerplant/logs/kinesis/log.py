@@ -13,7 +13,7 @@ from tickerplant.logs.kinesis.lanes import WHOLE, lane_name, split_name
 from tickerplant.logs.kinesis.options import KinesisOptions
 from tickerplant.logs.kinesis.reader import LaneReader
 from tickerplant.logs.kinesis.service import Service
-from tickerplant.logs.kinesis.shards import Feed
+from tickerplant.logs.kinesis.shards import Feed, ShardList
 from tickerplant.logs.kinesis.shipper import lanes_of_tag, tag_of
 from tickerplant.logs.kinesis.writer import KinesisWriter
 from tickerplant.logs.layout import make_folder, vendor_and_feed
@@ -39,6 +39,7 @@ class KinesisLog:
         self._options = options
         self._files = FilesLog(options.spool, options.files)
         self._service: Service | None = None
+        self._shards: ShardList | None = None
         self._feeds: dict[str, Feed] = {}
         self._names: list[str] = []
         self._looked_at = float("-inf")
@@ -71,8 +72,9 @@ class KinesisLog:
 
     def reader(self, partition: str, start: Position = Position(0)) -> LaneReader:
         """A reader from `start`, which must be a line's end; 0 is the oldest line that the stream holds."""
-        service = self._connected()
-        return LaneReader(partition, start, self._feed, service.shards, self._bookmarks(partition))
+        if self._shards is None:
+            self._shards = ShardList(self._connected(), _LOOK_S)
+        return LaneReader(partition, start, self._feed, self._shards, self._bookmarks(partition))
 
     def writer(self, partition: str, on_chunk: Callable[[bytes], object] | None = None) -> KinesisWriter:
         """Own the partition's spool, send what an earlier writer left there, and append.
@@ -108,7 +110,8 @@ class KinesisLog:
         """Release connections; idempotent."""
         if self._service is not None:
             self._service.close()
-            self._service = None
+        self._service, self._shards = None, None
+        self._feeds.clear()
 
 
 def _names(partition: str, lanes: set[int]) -> set[str]:

@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterator
 from tickerplant.logs.kinesis.bookmarks import Bookmark, Bookmarks
 from tickerplant.logs.kinesis.lanes import hash_key
 from tickerplant.logs.kinesis.packing import Head, unpack
-from tickerplant.logs.kinesis.service import Shard
-from tickerplant.logs.kinesis.shards import Feed, Item, Place, next_of, root_of
+from tickerplant.logs.kinesis.shards import Feed, Item, Place, ShardList, next_of, root_of
 from tickerplant.logs.line import Parser
 from tickerplant.model import Damage, Entry, Position, Record
 
@@ -22,7 +21,7 @@ _SKEW_S = 900.0
 
 
 class LaneReader:
-    """Reads one lane (see LogReader). `feed_of` gives the feed of a shard, `shards` lists them anew."""
+    """Reads one lane (see LogReader). `feed_of` gives the feed of a shard."""
 
     position: Position
 
@@ -31,7 +30,7 @@ class LaneReader:
         name: str,
         start: Position,
         feed_of: Callable[[str], Feed],
-        shards: Callable[[], list[Shard]],
+        shards: ShardList,
         bookmarks: Bookmarks,
     ) -> None:
         self._name, self._key = name, hash_key(name)
@@ -115,7 +114,7 @@ class LaneReader:
 
     def _find(self) -> Place | None:
         """Where to look for the position: behind a bookmark, else by time from the oldest shard on."""
-        shards = self._shards()
+        shards = self._shards.get()
         mark = self._bookmarks.before(self.position)
         if mark and any(s.id == mark.shard for s in shards):
             return Place(mark.shard, mark.sequence)
@@ -128,7 +127,8 @@ class LaneReader:
     def _follow(self) -> bool:
         """The shard has ended: go on with the one made of it, its parent being read to the end."""
         assert self._place is not None
-        following = next_of(self._shards(), self._place.shard, self._key)
+        assert self._feed is not None
+        following = next_of(self._shards.get(self._feed.polled_at), self._place.shard, self._key)
         if following is None:
             return False
         at_s = self._place.at_s if self._place.after is None else None

@@ -103,9 +103,7 @@ class Service:
         """Send records; for each the error code with which it was refused, None when it is stored."""
         found = self._call(
             "put_records",
-            Records=[
-                {"Data": r.data, "PartitionKey": r.key, "ExplicitHashKey": str(r.hash_key)} for r in records
-            ],
+            Records=[{"Data": r.data, "PartitionKey": r.key, "ExplicitHashKey": str(r.hash_key)} for r in records],
         )
         return [answer.get("ErrorCode") for answer in found["Records"]]
 
@@ -162,7 +160,9 @@ def _client(options: KinesisOptions) -> Any:
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError
     except ImportError:
-        raise UsageError("kinesis://: expected botocore, was not installed; do: pip install tickerplant[kinesis]") from None
+        raise UsageError(
+            "kinesis://: expected botocore, was not installed; do: pip install tickerplant[kinesis]"
+        ) from None
     config = Config(
         retries={"total_max_attempts": 1},
         connect_timeout=options.timeout_s,

@@ -41,6 +41,22 @@ class Place(NamedTuple):
         return (0, 0) if self.at_s is None else (1, self.at_s)
 
 
+class ShardList:
+    """The shards of the stream, remembered for a while: lanes ask often, and the list seldom changes."""
+
+    def __init__(self, service: Service, keep_s: float) -> None:
+        self._service, self._keep_s = service, keep_s
+        self._shards: list[Shard] = []
+        self._asked_at = float("-inf")
+
+    def get(self, since: float = float("-inf")) -> list[Shard]:
+        """The shards as they were at `since` (monotonic clock) or later, and not long ago."""
+        now = time.monotonic()
+        if self._asked_at <= since or now - self._asked_at >= self._keep_s:
+            self._shards, self._asked_at = self._service.shards(), now
+        return self._shards
+
+
 class Item(NamedTuple):
     """A record of ours in a shard."""
 
@@ -66,6 +82,11 @@ class Feed:
         self._place: Place | None = None
         self._polled_at = float("-inf")
         self.is_at_tip = self.has_ended = False
+
+    @property
+    def polled_at(self) -> float:
+        """When the service last answered, on the monotonic clock."""
+        return self._polled_at
 
     def subscribe(self, name: str, place: Place) -> None:
         """Collect records of a lane from a place on, reading the shard again where that is behind."""
@@ -119,7 +140,7 @@ class Feed:
         if got.records:
             self._place = Place(self._shard, got.records[-1][0])
         self._iterator, self.has_ended = got.following, got.following is None
-        self.is_at_tip = self.has_ended or (not got.behind_ms and not got.records)
+        self.is_at_tip = self.has_ended or not got.behind_ms
 
     def _get(self) -> Got:
         """The next records. A place that the shard does not know, as in a stream made anew, becomes its beginning."""
