@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -14,9 +13,8 @@ import pytest
 from tests.support import kinesis_server
 from tests.support.kinesis_faults import PARTITION, START_NS, frames, numbers_of, places_of, read_all, run_faults
 from tests.support.kinesis_proxy import Faults, between
-from tests.support.kinesis_server import Server, wait_active
+from tests.support.kinesis_server import Server, wait_active, wait_gone
 from tickerplant.errors import Fatal
-from tickerplant.fingerprint import Tally
 from tickerplant.jobs.load import LoadOptions, load
 from tickerplant.logs import open_log
 from tickerplant.logs.kinesis.log import KinesisLog
@@ -101,9 +99,7 @@ def test_what_the_stream_no_longer_holds_is_a_named_gap(server: Server, tmp_path
     reader.close()
     fill(log, [quote, quote], 5)
     client.delete_stream(StreamName=stream)
-    with pytest.raises(client.exceptions.ResourceNotFoundException):
-        while True:
-            client.describe_stream_summary(StreamName=stream)
+    wait_gone(client, stream)
     client.create_stream(StreamName=stream, ShardCount=1)
     wait_active(client, stream)
     fill(log, [quote], 9)

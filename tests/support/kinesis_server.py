@@ -20,7 +20,7 @@ from typing import Any
 
 from tickerplant.credentials import Secret
 from tickerplant.logs.kinesis.log import KinesisLog
-from tickerplant.logs.kinesis.options import KinesisOptions, Keys
+from tickerplant.logs.kinesis.options import Keys, KinesisOptions
 from tickerplant.logs.kinesis.service import session
 from tickerplant.logs.writer import Options
 
@@ -103,6 +103,18 @@ def wait_active(client: Any, stream: str) -> None:
             return
         assert time.monotonic() < deadline, f"expected an active stream, was {found}"
         time.sleep(0.01)
+
+
+def wait_gone(client: Any, stream: str) -> None:
+    """Wait until a stream is deleted."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            client.describe_stream_summary(StreamName=stream)
+        except client.exceptions.ResourceNotFoundException:
+            return
+        time.sleep(0.01)
+    raise AssertionError("expected the stream to be gone")
 
 
 @contextmanager

@@ -90,7 +90,7 @@ def open_log(url: str | None = None) -> Log:
 
 def _kinesis_options(stream: str) -> KinesisOptions:
     from tickerplant.logs.kinesis.log import spool_folder
-    from tickerplant.logs.kinesis.options import KinesisOptions, Keys
+    from tickerplant.logs.kinesis.options import Keys, KinesisOptions
     from tickerplant.logs.writer import Options
 
     found = settings()

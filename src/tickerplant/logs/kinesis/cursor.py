@@ -14,7 +14,7 @@ from tickerplant.errors import BadData
 
 
 class LaneState(msgspec.Struct):
-    """`since`: receipt of the lane's first line ever; `acked`: of its last line that the service stored; -1: none yet."""
+    """`since`: receipt of the lane's first line ever; `acked`: of its last one that the service stored. -1: none."""
 
     since: int = -1
     acked: int = -1

@@ -17,6 +17,7 @@ from tickerplant.logs.kinesis.shards import Feed, ShardList
 from tickerplant.logs.kinesis.shipper import lanes_of_tag, tag_of
 from tickerplant.logs.kinesis.writer import KinesisWriter
 from tickerplant.logs.layout import make_folder, vendor_and_feed
+from tickerplant.logs.reader import START
 from tickerplant.model import Position, Segment, split_position
 
 _LOOK_S = 2.0
@@ -70,7 +71,7 @@ class KinesisLog:
         number, size = split_position(Position(end))
         return [Segment(partition, number, size, 0, False, f"{self.url}/{partition}")] if end else []
 
-    def reader(self, partition: str, start: Position = Position(0)) -> LaneReader:
+    def reader(self, partition: str, start: Position = START) -> LaneReader:
         """A reader from `start`, which must be a line's end; 0 is the oldest line that the stream holds."""
         if self._shards is None:
             self._shards = ShardList(self._connected(), _LOOK_S)

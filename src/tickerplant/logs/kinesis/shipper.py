@@ -67,7 +67,7 @@ class Sent:
 
 
 class Shipper:
-    """Reads a partition's spool from its cursor and sends it. `nudge` when there is more; `drain` to wait for the end."""
+    """Reads a partition's spool from its cursor and sends it. `nudge` when it has grown; `drain` to wait for the end."""
 
     def __init__(self, partition: str, spool: FilesLog, service: Service, options: KinesisOptions) -> None:
         self._partition, self._service, self._options = partition, service, options
@@ -117,16 +117,18 @@ class Shipper:
         self._reader.close()
 
     def _run(self) -> None:
+        failure: TickerplantError | None = None
         try:
             while not self._is_stopping:
                 self._step()
         except TickerplantError as error:  # kept for the next append: this thread has nobody to raise to
-            self.failure = error
-            log.error("sending to kinesis has ended", partition=self._partition, problem=str(error))
+            failure = error
         except Exception as error:
-            self.failure = Fatal(f"kinesis {self._partition}: expected to send the spool, was {error!r}")
-            self.failure.__cause__ = error
-            log.error("sending to kinesis has ended", partition=self._partition, problem=repr(error))
+            failure = Fatal(f"kinesis {self._partition}: expected to send the spool, was {error!r}")
+            failure.__cause__ = error
+        if failure is not None:
+            self.failure = failure
+            log.error("sending to kinesis has ended", partition=self._partition, problem=str(failure))
         self._idle.set()
 
     def _step(self) -> None:

@@ -23,6 +23,11 @@ class KinesisWriter:
     `append` and `sync` are those of the log on files that is the spool: they never wait for the service.
     """
 
+    last_received_at: int | None
+    last_kind: Kind | None
+    last_connection: Record | None
+    """The last CONNECTED or DISCONNECTED record found on opening, in the last two segments of the spool."""
+
     def __init__(
         self,
         partition: str,
@@ -40,22 +45,9 @@ class KinesisWriter:
         except BaseException:
             self._spool.close()
             raise
+        self.last_received_at, self.last_kind = self._spool.last_received_at, self._spool.last_kind
+        self.last_connection = self._spool.last_connection
         self._is_closed = False
-
-    @property
-    def last_received_at(self) -> int | None:
-        """Receipt (ns) of the last whole line found when the partition was opened."""
-        return self._spool.last_received_at
-
-    @property
-    def last_kind(self) -> Kind | None:
-        """Kind of that line."""
-        return self._spool.last_kind
-
-    @property
-    def last_connection(self) -> Record | None:
-        """The last CONNECTED or DISCONNECTED record found on opening, in the last two segments of the spool."""
-        return self._spool.last_connection
 
     @property
     def pending_bytes(self) -> int:

@@ -134,7 +134,8 @@ def _salvage(chunk: Chunk, entry: Entry) -> list[Any]:
         return []
     good: list[Any] = []
     places: list[int] = []
-    torn = entry.item.places
+    item: Any = entry.item
+    torn = item.places
     for place, part in enumerate(parts) if torn is None else zip(torn, parts, strict=False):
         try:
             good.append(_lenient(chunk.encoding, part))
