@@ -143,9 +143,7 @@ def test_rows_of_a_torn_frame_are_those_of_the_whole_one(time: str) -> None:
     messages[7] = '{"T":"q","S":"S2","bp":"none"}'
     frame = f"[{','.join(messages)}]".encode()
     record = Record("alpaca", "sip", Kind.DATA, 10**18, frame)
-    torn = [
-        msgspec.structs.replace(record, payload=part.payload, places=part.places) for part in split_frame(frame, 4)
-    ]
+    torn = [msgspec.structs.replace(record, payload=part.payload, places=part.places) for part in split_frame(frame, 4)]
     whole = decode([Entry(Position(0), Position(1), record)])
     parts = decode([Entry(Position(0), Position(1), one) for one in torn])
     assert len(torn) > 1
