@@ -4,7 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: setup demo test check lint types imports docs bench campaign lock clean
+SERVERS := tests/servers/node_modules/.ready
+
+.PHONY: setup servers demo test check lint types imports docs bench campaign lock clean
 
 setup: $(STAMP)
 
@@ -14,10 +16,17 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $(STAMP)
 
+# Servers that tests talk to, apart from our own environment.
+servers: $(SERVERS)
+
+$(SERVERS): tests/servers/package-lock.json
+	npm ci --prefix tests/servers --omit=dev --ignore-scripts --no-audit --no-fund --silent
+	@touch $(SERVERS)
+
 demo: setup
 	$(BIN)/tickerplant demo
 
-test: setup
+test: setup servers
 	$(BIN)/pytest -n 2 --dist worksteal -q
 
 check: lint types imports docs
@@ -38,9 +47,9 @@ docs: setup
 bench: setup
 	$(BIN)/python -m benchmarks
 
-campaign: setup
+campaign: setup servers
 	$(BIN)/python -m tests.campaigns --kills 100 --seed 1 --real-ticks --postgres-kills 50 --postgres-outage \
-		--quota-month --five-years
+		--quota-month --five-years --kinesis 30
 
 lock:
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header \

@@ -25,6 +25,7 @@ ORDER = (
     "latency",
     "fetch",
     "transform",
+    "kinesis",
     "memory",
 )
 

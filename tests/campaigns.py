@@ -16,6 +16,9 @@ said.
 
 The transform campaign (tests/support/transform_random.py) brings random late, corrected and repeated rows into both
 stores, and holds marts built step by step against marts built anew.
+
+The Kinesis campaigns (tests/support/kinesis_faults.py and kinesis_kills.py) let a stream refuse, throttle and go away,
+and kill captures and loaders while it is split and merged.
 """
 
 from __future__ import annotations
@@ -285,6 +288,20 @@ def _transforms(args: argparse.Namespace, folder: Path) -> bool:
     return True
 
 
+def _kinesis(kills: int, seed: int, folder: Path) -> bool:
+    from tests.support.kinesis_faults import run_faults
+    from tests.support.kinesis_kills import run_kills
+    from tests.support.kinesis_server import serving
+
+    with serving() as server:
+        faults = run_faults(server, folder / "faults", 100 * kills, outages=3, seed=seed)
+        _print(faults)
+        killed = run_kills(server, folder / "kills", kills, seed)
+        _print(killed)
+    is_well = not (faults.lost + faults.doubled + faults.reordered + len(faults.problems))
+    return is_well and killed.is_equal and not killed.lost + killed.doubled
+
+
 def main() -> None:
     """Run the campaigns asked for and print their reports; exit 1 when one is not well."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -298,6 +315,7 @@ def main() -> None:
     parser.add_argument("--repair", type=int, default=0, help="random disconnects that `run` heals by itself")
     parser.add_argument("--store", choices=("lake", "postgres"), default="lake", help="where ticks and repairs go")
     parser.add_argument("--transform", type=int, default=0, help="random histories of rows, on each store")
+    parser.add_argument("--kinesis", type=int, default=0, help="random SIGKILLs and faults on a log on Kinesis")
     args = parser.parse_args()
     well = True
     with tempfile.TemporaryDirectory() as name:
@@ -314,6 +332,7 @@ def main() -> None:
         well &= not args.five_years or _five_years(Path(name) / "five-years")
         well &= not args.quota_month or _quota_month(args.seed, Path(name))
         well &= _transforms(args, Path(name))
+        well &= not args.kinesis or _kinesis(args.kinesis, args.seed, Path(name) / "kinesis")
     sys.exit(0 if well else 1)
 
 

@@ -372,6 +372,13 @@ SETTINGS = (
         _count,
     ),
     Setting(
+        "kinesis_keep_segments",
+        ("KINESIS_KEEP_SEGMENTS",),
+        "2",
+        "Kinesis: how many segments of the log stay on the capture's disk after they were sent, 2 at least",
+        _count,
+    ),
+    Setting(
         "max_attempts",
         ("MAX_RECONNECT_ATTEMPTS",),
         "0",
@@ -443,6 +450,7 @@ class Settings:
     aws_session_token: Secret
     kinesis_endpoint: str
     kinesis_lanes: int
+    kinesis_keep_segments: int
     max_attempts: int
     log_level: str
 

@@ -105,6 +105,7 @@ def _kinesis_options(stream: str) -> KinesisOptions:
         batch_messages=found.batch_size or KinesisOptions.batch_messages,
         batch_age_s=found.batch_timeout_s,
         max_attempts=found.max_attempts,
+        keep_segments=found.kinesis_keep_segments,
         files=Options(found.sync_interval_s, found.segment_bytes, found.segment_age_s),
     )
 

@@ -39,7 +39,8 @@ class KinesisOptions:
 
     `lanes`: over how many lanes the symbols of a live feed are spread. A lane's records are sent once it has
     `record_bytes`, `batch_messages` lines wait in all, or its oldest line is `batch_age_s` old. `max_attempts`: failed
-    calls in a row after which sending ends with an error; 0 is never. `keys` None: the usual AWS credentials (role,
+    calls in a row after which sending ends with an error; 0 is never. `keep_segments`: how many sent segments stay on
+    disk, 2 at least. `keys` None: the usual AWS credentials (role,
     profile, environment). `endpoint` is for private endpoints and emulators.
     """
 
@@ -53,6 +54,7 @@ class KinesisOptions:
     batch_messages: int = 5000
     batch_age_s: float = 1.0
     max_attempts: int = 0
+    keep_segments: int = 2
     buffer_bytes: int = 32 * 2**20
     close_wait_s: float = 60.0
     timeout_s: float = 10.0

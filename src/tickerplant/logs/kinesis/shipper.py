@@ -67,7 +67,7 @@ class Sent:
 
 
 class Shipper:
-    """Reads a partition's spool from its cursor and sends it. `nudge` when it has grown; `drain` to wait for the end."""
+    """Reads a partition's spool from its cursor and sends it. `nudge` when it has grown, `drain` to wait for it."""
 
     def __init__(self, partition: str, spool: FilesLog, service: Service, options: KinesisOptions) -> None:
         self._partition, self._service, self._options = partition, service, options
@@ -293,7 +293,7 @@ class Shipper:
         write_cursor(self._folder, Cursor(self._cursor.at, self._cursor.lanes))
         segment, _ = split_position(Position(self._cursor.at))
         if split_position(Position(before))[0] != segment:
-            for path in _spent(self._folder, segment):
+            for path in _spent(self._folder, segment, self._options.keep_segments):
                 path.unlink(missing_ok=True)
 
     def _wait(self, attempt: int) -> float:
@@ -330,7 +330,8 @@ def lanes_of_tag(value: str) -> set[int]:
     return {int(word) for word in value.split() if word.isdecimal()}
 
 
-def _spent(folder: Path, segment: int) -> list[Path]:
-    """Sealed segments that are wholly sent; two stay, for the partition's last receipt and connection."""
+def _spent(folder: Path, segment: int, keep: int) -> list[Path]:
+    """Sealed segments that are wholly sent but for the last ones; two stay in any case, for the partition's last
+    receipt and connection."""
     sealed = sorted(n for n in list_files(folder).sealed if n < segment)
-    return [segment_path(folder, n, SEALED) for n in sealed[:-2]]
+    return [segment_path(folder, n, SEALED) for n in sealed[: -max(2, keep)]]
