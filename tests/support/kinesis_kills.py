@@ -55,6 +55,7 @@ class _Plant:
             "AWS_SECRET_ACCESS_KEY": KEYS.secret.reveal(),
             "TICKERPLANT_DATA": str(folder),
             "BATCH_TIMEOUT_SECONDS": "0.2",
+            "KINESIS_KEEP_SEGMENTS": "1000",
         }
         self._url, self.spool, self.store = url, folder / "kinesis" / stream, folder / "lake"
         self.processes = {name: self._start(name) for name in ("capture", "load")}
@@ -84,9 +85,8 @@ class _Plant:
         """End the capture, which sends what is left, then load to the end."""
         self.wait_until_landing()
         assert stop(self.processes["capture"], timeout=90) == 0
-        expected = sum(
-            f.count for table in log_tally(self.spool, [PARTITION])[0].tables.values() for f in table.values()
-        )
+        tables = log_tally(self.spool, [PARTITION])[0].tables.values()
+        expected = sum(found.count for table in tables for found in table.values())
         try:
             wait_for(lambda: self.rows() >= expected, 120, f"{expected} rows in the store", pause=0.3)
         finally:

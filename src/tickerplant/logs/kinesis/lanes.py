@@ -79,12 +79,11 @@ def split_frame(payload: bytes, lanes: int) -> list[Part]:
         return [Part(WHOLE, payload, None)]
     if len(set(of)) <= 1:
         return [Part(of[0] if of else WHOLE, payload, None)]
-    parts = _PARTS[form](payload)
-    found: list[Part] = []
-    for lane in dict.fromkeys(of):
-        places = tuple(i for i, other in enumerate(of) if other == lane)
-        found.append(Part(lane, _frame([bytes(parts[i]) for i in places], form), places))
-    return found
+    parts = [bytes(part) for part in _PARTS[form](payload)]
+    places: dict[int, list[int]] = {}
+    for place, lane in enumerate(of):
+        places.setdefault(lane, []).append(place)
+    return [Part(lane, _frame([parts[i] for i in at], form), tuple(at)) for lane, at in places.items()]
 
 
 def _lanes(payload: bytes, form: str, lanes: int) -> list[int]:

@@ -74,7 +74,7 @@ class Shipper:
         self._folder = options.spool / partition
         self._cursor = read_cursor(self._folder)
         self._reader = spool.reader(partition, Position(self._cursor.at))
-        self._lanes: dict[str, _Lane] = {}
+        self._lanes: dict[int, _Lane] = {}
         self._wanted: set[int] = set()
         self._tagged: set[int] = set()
         self._waiting_bytes = self._waiting_lines = 0
@@ -181,12 +181,12 @@ class Shipper:
             self._add(part.lane, Line(encode(record), item.received_at, entry.start, part.places), now)
 
     def _add(self, lane: int, line: Line, now: float) -> None:
-        self._wanted.add(self._options.lanes if lane != WHOLE else 0)
-        name = lane_name(self._partition, lane, self._options.lanes)
-        found = self._lanes.get(name)
+        found = self._lanes.get(lane)
         if found is None:
+            self._wanted.add(self._options.lanes if lane != WHOLE else 0)
+            name = lane_name(self._partition, lane, self._options.lanes)
             state = self._cursor.lanes.setdefault(name, LaneState())
-            found = self._lanes[name] = _Lane(name, state, state.acked, hash_key(name))
+            found = self._lanes[lane] = _Lane(name, state, state.acked, hash_key(name))
         if line.received_at <= found.state.acked:
             return
         if found.state.since < 0:
