@@ -121,6 +121,7 @@ def _port(text: str) -> str:
 STORE_VARIABLES = ("TICKERPLANT_STORE", "TIMESCALE_LIVE_CONN_STRING", *postgres_url.PIECES.values())
 """Every variable that has a say in which store is meant."""
 
+_KINESIS = "kinesis://"
 _LAKE, _LOG = "<data>/lake", "<data>/log"
 SETTINGS = (
     Setting("log", ("TICKERPLANT_LOG",), _LOG, "Where raw records are kept: a folder, or kinesis://<stream>"),
@@ -455,6 +456,12 @@ class Settings:
     log_level: str
 
     @property
+    def log_folder(self) -> str:
+        """The folder that a capture writes to: the log, or the spool of a stream."""
+        stream = self.log.removeprefix(_KINESIS)
+        return self.log if stream == self.log else spool_folder(self.data, stream)
+
+    @property
     def store(self) -> str:
         """The store: a folder or a URL, which may hold a password. Raises UsageError when settings disagree."""
         given = self.store_url.reveal()
@@ -469,13 +476,18 @@ class Settings:
         return found or _LAKE.replace("<data>", self.data.rstrip("/"))
 
 
+def spool_folder(data: str, stream: str) -> str:
+    """Where the spool of a stream is."""
+    return f"{data.rstrip('/')}/kinesis/{stream}"
+
+
 def _log_url(values: Mapping[str, Any]) -> str:
     """The log: as named, else the stream unless in local mode."""
     if values["log"] != _LOG or values["local_mode"]:
         return str(values["log"]).replace("<data>", values["data"].rstrip("/"))
     if not values["kinesis_stream"]:
         raise UsageError("LOCAL_MODE: expected KINESIS_STREAM_NAME beside false, was none; set it or LOCAL_MODE=true")
-    return f"kinesis://{values['kinesis_stream']}"
+    return f"{_KINESIS}{values['kinesis_stream']}"
 
 
 def _value(setting: Setting, env: Mapping[str, str]) -> Any:

@@ -17,6 +17,7 @@ from tests.support.kinesis_server import Server, wait_active, wait_gone
 from tickerplant.errors import Fatal
 from tickerplant.jobs.load import LoadOptions, load
 from tickerplant.logs import open_log
+from tickerplant.logs.kinesis.lanes import split_name
 from tickerplant.logs.kinesis.log import KinesisLog
 from tickerplant.model import Damage, Entry, Kind, Log, Record, Store
 from tickerplant.stores import open_store
@@ -107,7 +108,8 @@ def test_what_the_stream_no_longer_holds_is_a_named_gap(server: Server, tmp_path
     gap, line = again.read()
     again.close()
     assert isinstance(gap.item, Damage)
-    assert (gap.item.before, gap.item.after, gap.item.gap) == (START_NS, START_NS + 90_000, "trimmed")
+    before = START_NS - 1000 * split_name(name)[1]
+    assert (gap.item.before, gap.item.after, gap.item.gap) == (before, START_NS + 90_000, "trimmed")
     assert (gap.start, gap.end, line.start) == (seen.end, START_NS + 90_000, gap.end)
     assert isinstance(line.item, Record)
     for machine in ("a", "b"):
@@ -116,7 +118,7 @@ def test_what_the_stream_no_longer_holds_is_a_named_gap(server: Server, tmp_path
         fresh.close()
         assert [type(e.item) for e in entries] == [Damage, Record], "a new reader learns of it as well"
         assert isinstance(entries[0].item, Damage)
-        assert (entries[0].item.before, entries[0].item.after) == (START_NS, START_NS + 90_000)
+        assert (entries[0].item.before, entries[0].item.after) == (before, START_NS + 90_000)
     log.close()
     client.close()
 

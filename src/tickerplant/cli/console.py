@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
@@ -22,7 +23,7 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from tickerplant.cli.driver_logs import route_driver_logs
-from tickerplant.settings import Settings, read_settings
+from tickerplant.settings import Settings, read_settings, spool_folder
 
 if TYPE_CHECKING:
     from tickerplant.jobs.load import PartitionState
@@ -89,7 +90,6 @@ def open_log(url: str | None = None) -> Log:
 
 
 def _kinesis_options(stream: str) -> KinesisOptions:
-    from tickerplant.logs.kinesis.log import spool_folder
     from tickerplant.logs.kinesis.options import Keys, KinesisOptions
     from tickerplant.logs.writer import Options
 
@@ -97,7 +97,7 @@ def _kinesis_options(stream: str) -> KinesisOptions:
     keys = Keys(found.aws_key, found.aws_secret, found.aws_session_token) if found.aws_key else None
     return KinesisOptions(
         stream,
-        spool_folder(found.data, stream),
+        Path(spool_folder(found.data, stream)),
         region=found.aws_region or None,
         endpoint=found.kinesis_endpoint or None,
         keys=keys,

@@ -142,7 +142,7 @@ def owned(log: str) -> set[str]:
 
 
 def _check_owner(settings: Settings) -> Iterator[Check]:
-    for name in sorted(owned(settings.log)):
+    for name in sorted(owned(settings.log_folder)):
         yield Check("owner", "warn", f"a capture of {name} runs now", "a second one will be refused")
 
 
@@ -152,7 +152,7 @@ def check(settings: Settings) -> list[Check]:
         *_check_keys(settings),
         _check_url(settings),
         check_clock(),
-        *_check_disk("log", settings.log),
+        *_check_disk("log", settings.log_folder),
         *_check_store(settings),
         _check_session(),
         *_check_owner(settings),

@@ -43,16 +43,19 @@ select what, outcome, error, started_at from (
 
 
 def health(settings: Settings, options: StoreOptions, now: datetime | None = None) -> list[Check]:
-    """All findings, the worst of each kind named. A store that is away is a finding, not an error."""
+    """All findings, the worst of each kind named. A store that is away is a finding, not an error.
+
+    Of a log on Kinesis the spool on this machine is looked at; how far it is loaded is not told.
+    """
     at = now or datetime.now(UTC)
-    log = open_log(settings.log)
+    log = open_log(settings.log_folder)
     found = [*_feeds(settings, log, at), *_disks(settings), check_clock(), *_quotas(settings)]
     try:
         store = open_store(settings.store, read_only=True, options=options)
     except TickerplantError as error:
         return [*found, Check("store", "fail", str(error), "start the server, or `tickerplant config`")]
     try:
-        found += [*_lags(log, store), *_stored(store, at)]
+        found += [*(_lags(log, store) if settings.log == settings.log_folder else ()), *_stored(store, at)]
     except TickerplantError as error:
         found.append(Check("store", "fail", str(error), "start the server, or `tickerplant config`"))
     finally:
@@ -68,7 +71,7 @@ def worst(found: list[Check]) -> Outcome:
 
 def _feeds(settings: Settings, log: Log, at: datetime) -> Iterator[Check]:
     """Whether each captured feed is written to while its session runs."""
-    running, owners = session_at(at), owned(settings.log)
+    running, owners = session_at(at), owned(settings.log_folder)
     for partition in (p for vendor in vendors() for p in live_partitions(log, vendor)):
         name, age = f"feed {partition}", _age(log, partition)
         if running is None:
@@ -90,7 +93,7 @@ def _age(log: Log, partition: str) -> float:
 def _disks(settings: Settings) -> Iterator[Check]:
     import shutil
 
-    places = {"disk of the log": settings.log}
+    places = {"disk of the log": settings.log_folder}
     if not is_postgres(settings.store):
         places["disk of the store"] = settings.store
     for name, url in places.items():

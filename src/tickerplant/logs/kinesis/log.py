@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from tickerplant.logs.files import FilesLog
 from tickerplant.logs.kinesis.bookmarks import Bookmarks
@@ -118,8 +117,3 @@ class KinesisLog:
 def _names(partition: str, lanes: set[int]) -> set[str]:
     """A partition as readers see it."""
     return {lane_name(partition, WHOLE, 0)} | {lane_name(partition, i, n) for n in lanes for i in range(n)}
-
-
-def spool_folder(data: str, stream: str) -> Path:
-    """Where the spool of a stream is by default."""
-    return Path(data) / "kinesis" / stream
