@@ -70,7 +70,7 @@ def _pack(folder: Path, frames: Sequence[bytes]) -> tuple[Sent, float]:
 
 def _send(server: Server, stream: str, folder: Path, frames: Sequence[bytes]) -> tuple[Sent, float]:
     """Append and send everything; seconds until the service has stored it."""
-    log = server.log(stream, folder, batch_age_s=1.0, timeout_s=60.0)
+    log = server.log(stream, folder, lanes=8, batch_age_s=1.0, timeout_s=60.0)
     began = time.perf_counter()
     with log.writer(PARTITION) as writer:
         for i, frame in enumerate(frames):

@@ -81,6 +81,7 @@ class Server:
             "region": "us-east-1",
             "endpoint": self.url,
             "keys": KEYS,
+            "lanes": 4,
             "batch_age_s": 0.02,
             "poll_s": 0.02,
             "first_wait_s": 0.02,

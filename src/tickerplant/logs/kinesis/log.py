@@ -41,6 +41,7 @@ class KinesisLog:
         self._service: Service | None = None
         self._shards: ShardList | None = None
         self._feeds: dict[str, Feed] = {}
+        self._waiting: set[LaneReader] = set()
         self._names: list[str] = []
         self._looked_at = float("-inf")
 
@@ -74,7 +75,7 @@ class KinesisLog:
         """A reader from `start`, which must be a line's end; 0 is the oldest line that the stream holds."""
         if self._shards is None:
             self._shards = ShardList(self._connected(), _LOOK_S)
-        return LaneReader(partition, start, self._feed, self._shards, self._bookmarks(partition))
+        return LaneReader(partition, start, self._feed, self._shards, self._bookmarks(partition), self._waiting)
 
     def writer(self, partition: str, on_chunk: Callable[[bytes], object] | None = None) -> KinesisWriter:
         """Own the partition's spool, send what an earlier writer left there, and append.

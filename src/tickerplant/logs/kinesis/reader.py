@@ -21,7 +21,8 @@ _SKEW_S = 900.0
 
 
 class LaneReader:
-    """Reads one lane (see LogReader). `feed_of` gives the feed of a shard."""
+    """Reads one lane (see LogReader). `feed_of` gives the feed of a shard, `waiting` are the readers of a log
+    that did not read yet."""
 
     position: Position
 
@@ -32,6 +33,7 @@ class LaneReader:
         feed_of: Callable[[str], Feed],
         shards: ShardList,
         bookmarks: Bookmarks,
+        waiting: set[LaneReader],
     ) -> None:
         self._name, self._key = name, hash_key(name)
         self._feed_of, self._shards, self._bookmarks = feed_of, shards, bookmarks
@@ -39,7 +41,9 @@ class LaneReader:
         self._pieces: list[bytes] = []
         self._ready: deque[Entry] = deque()
         self._feed: Feed | None = None
+        self._waiting = waiting
         self._restart(start)
+        waiting.add(self)
 
     def _restart(self, start: Position) -> None:
         """Forget everything but the position."""
@@ -64,9 +68,8 @@ class LaneReader:
 
     def close(self) -> None:
         """Leave the feed; idempotent. The next `read` goes on at `position`."""
-        if self._feed:
-            self._feed.leave(self._name)
-            self._feed = None
+        self._waiting.discard(self)
+        self._leave()
         self._restart(self.position)
 
     def _hand_out(self, max_bytes: int) -> list[Entry]:
@@ -99,13 +102,20 @@ class LaneReader:
         return True
 
     def _attach(self) -> Feed | None:
-        """Subscribe to the shard that holds the position."""
+        """Subscribe to the shard that holds the position, together with all readers that were made meanwhile: so
+        that the shard is read once for them."""
+        others = self._waiting - {self}
+        self._waiting.clear()
+        for reader in (*others, self):
+            reader._subscribe()
+        return self._feed
+
+    def _subscribe(self) -> None:
         if self._place is None:
             self._place = self._find()
         if self._place is not None:
             self._feed = self._feed_of(self._place.shard)
             self._feed.subscribe(self._name, self._place)
-        return self._feed
 
     def _leave(self) -> None:
         if self._feed:

@@ -250,7 +250,9 @@ class Shipper:
         try:
             self._register()
             answers = self._service.put(puts)
-        except Retryable as error:
+        except (Retryable, Fatal) as error:
+            if isinstance(error, Fatal) and not self.sent.records:
+                raise
             self._failed(error)
             return
         self._back()
@@ -300,8 +302,11 @@ class Shipper:
         cap = min(self._options.longest_wait_s, self._options.first_wait_s * 2.0 ** min(attempt, 30))
         return self._chance.uniform(cap / 2, cap)
 
-    def _failed(self, error: Retryable) -> None:
-        """A whole call failed: wait, say so now and then, give up only where that is asked for."""
+    def _failed(self, error: TickerplantError) -> None:
+        """A whole call failed: wait, say so now and then, give up only where that is asked for.
+
+        A right that was taken away meanwhile is waited for as well: the capture goes on into the spool.
+        """
         self._attempts += 1
         limit = self._options.max_attempts
         if limit and self._attempts >= limit:
@@ -311,7 +316,8 @@ class Shipper:
         if time.monotonic() - self._said_at >= _SAY_AGAIN_S:
             self._said_at = time.monotonic()
             event = "kinesis away, lines wait in the spool" if self._is_away else "kinesis takes less than comes"
-            log.warning(event, partition=self._partition, problem=str(error))
+            say = log.error if isinstance(error, Fatal) else log.warning
+            say(event, partition=self._partition, problem=str(error))
 
     def _back(self) -> None:
         if self._is_away:
