@@ -137,7 +137,7 @@ class Shipper:
         is_draining = self._is_draining
         has_read = self._fill()
         now = time.monotonic()
-        call = [] if now < self._not_before else self._due(now, is_draining)
+        call = [] if now < self._not_before else self._due(now, is_draining and not has_read)
         if call:
             self._send(call)
         elif is_draining and not has_read and not self._waiting_lines:
