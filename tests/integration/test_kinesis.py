@@ -104,7 +104,8 @@ def test_what_the_stream_no_longer_holds_is_a_named_gap(server: Server, tmp_path
     client.create_stream(StreamName=stream, ShardCount=1)
     wait_active(client, stream)
     fill(log, [quote], 9)
-    again = log.reader(name, seen.end)
+    later = server.log(stream, tmp_path / "later")
+    again = later.reader(name, seen.end)
     gap, line = again.read()
     again.close()
     assert isinstance(gap.item, Damage)
@@ -119,8 +120,8 @@ def test_what_the_stream_no_longer_holds_is_a_named_gap(server: Server, tmp_path
         assert [type(e.item) for e in entries] == [Damage, Record], "a new reader learns of it as well"
         assert isinstance(entries[0].item, Damage)
         assert (entries[0].item.before, entries[0].item.after) == (before, START_NS + 90_000)
-    log.close()
-    client.close()
+    for end in (log, later, client):
+        end.close()
 
 
 def test_an_expired_iterator_is_renewed(server: Server, tmp_path: Path) -> None:
@@ -131,6 +132,25 @@ def test_an_expired_iterator_is_renewed(server: Server, tmp_path: Path) -> None:
         check(read_all(log), expected(sent))
         log.close()
         assert proxy.faults.expired == 0
+
+
+def test_a_bookmark_that_leads_nowhere_costs_nothing(server: Server, tmp_path: Path) -> None:
+    stream, sent = server.stream(), frames(20)
+    log = server.log(stream, tmp_path / "spool")
+    fill(log, sent)
+    ends = {name: entries[3].end for name, entries in read_all(log).items() if len(entries) > 3}
+    with between(server.url, Faults(unknown=True)) as (url, proxy):
+        again = KinesisLog(server.options(stream, tmp_path / "spool", endpoint=url))
+        for name, end in ends.items():
+            reader = again.reader(name, read_all(log)[name][-1].end)
+            assert reader.read() == []
+            reader.close()
+            reader = again.reader(name, end)
+            assert [e.item for e in reader.read(2**30)] == [e.item for e in read_all(log)[name][4:]]
+            reader.close()
+        assert proxy.seen.lost > 0
+        again.close()
+    log.close()
 
 
 def test_a_line_above_the_limit_goes_in_pieces(server: Server, tmp_path: Path) -> None:

@@ -32,6 +32,8 @@ class Faults:
     seed: int = 1
     expired: int = 0
     """So many GetRecords calls are told that their iterator has expired."""
+    unknown: bool = False
+    """No sequence number is known any more, as in a stream made anew."""
     way: Way = "forward"
 
 
@@ -67,6 +69,9 @@ class Proxy:
         if action == "GetRecords" and self.faults.expired:
             self.faults.expired -= 1
             return 400, b'{"__type":"ExpiredIteratorException","message":"iterator expired"}'
+        if action == "GetShardIterator" and self.faults.unknown and b"AFTER_SEQUENCE_NUMBER" in body:
+            self.seen.lost += 1
+            return 400, b'{"__type":"InvalidArgumentException","message":"no such sequence number"}'
         if action != "PutRecords":
             return self._pass(headers, body)
         call = json.loads(body)

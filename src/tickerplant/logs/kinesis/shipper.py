@@ -99,8 +99,8 @@ class Shipper:
     def drain(self, timeout_s: float) -> bool:
         """Send everything that is in the spool now without waiting for size or age; whether that was done in time."""
         deadline = time.monotonic() + timeout_s
-        self._is_draining = True
         self._idle.clear()
+        self._is_draining = True
         self._wake.set()
         while not self._idle.wait(min(0.5, max(0.0, deadline - time.monotonic()))):
             if self.failure is not None or time.monotonic() >= deadline or not self._thread.is_alive():
