@@ -3,10 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
+SERVERS := .servers
+NODE_SERVERS := tests/servers/node_modules/.ready
 
-SERVERS := tests/servers/node_modules/.ready
+AIRFLOW_VENV := .venv-airflow
+AIRFLOW_BIN := $(AIRFLOW_VENV)/bin
+AIRFLOW_STAMP := $(AIRFLOW_VENV)/.ready
 
-.PHONY: setup servers demo test check lint types imports docs bench campaign lock clean
+.PHONY: setup servers demo test check lint types imports docs bench campaign lock clean setup-airflow test-airflow
 
 setup: $(STAMP)
 
@@ -16,18 +20,35 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $(STAMP)
 
-# Servers that tests talk to, apart from our own environment.
-servers: $(SERVERS)
+setup-airflow: $(AIRFLOW_STAMP)
 
-$(SERVERS): tests/servers/package-lock.json
-	npm ci --prefix tests/servers --omit=dev --ignore-scripts --no-audit --no-fund --silent
-	@touch $(SERVERS)
+$(AIRFLOW_STAMP): requirements-airflow.lock pyproject.toml
+	$(PYTHON) -m venv $(AIRFLOW_VENV)
+	$(AIRFLOW_BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-airflow.lock
+	$(AIRFLOW_BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(AIRFLOW_STAMP)
+
+# Servers that only tests talk to, in environments of their own. Without npm the tests on Kinesis are skipped.
+servers: $(SERVERS)/.ready $(NODE_SERVERS)
+
+$(SERVERS)/.ready: requirements-servers.lock
+	$(PYTHON) -m venv $(SERVERS)
+	$(SERVERS)/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-servers.lock
+	@touch $@
+
+$(NODE_SERVERS): tests/servers/package-lock.json
+	@if command -v npm >/dev/null && command -v node >/dev/null; then \
+	    npm ci --prefix tests/servers --omit=dev --ignore-scripts --no-audit --no-fund --silent && touch $@; \
+	else echo "kinesis-local: not installed, as there is no npm and node here; the tests on Kinesis will be skipped"; fi
 
 demo: setup
 	$(BIN)/tickerplant demo
 
 test: setup servers
 	$(BIN)/pytest -n 2 --dist worksteal -q
+
+test-airflow: setup-airflow
+	$(AIRFLOW_BIN)/pytest tests/airflow -q
 
 check: lint types imports docs
 
@@ -44,16 +65,26 @@ imports: setup
 docs: setup
 	$(BIN)/python docs/generate.py --check
 
-bench: setup
+bench: setup servers
 	$(BIN)/python -m benchmarks
 
 campaign: setup servers
 	$(BIN)/python -m tests.campaigns --kills 100 --seed 1 --real-ticks --postgres-kills 50 --postgres-outage \
-		--quota-month --five-years --kinesis 30
+		--quota-month --five-years --s3-kills 50 --kinesis 30
+
+LOCK := uv pip compile --universal --generate-hashes --no-emit-index-url --no-header
+IMAGE := $(LOCK) --no-annotate --python-version 3.12 --constraint requirements.lock
+IMAGE_EXTRAS := --extra kinesis --extra postgres --extra s3 --extra serve --extra transform
 
 lock:
-	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header \
-	    --python-version 3.11 --extra chart --extra postgres --extra embedded --extra simulator --extra transform --extra kinesis --group dev --group build pyproject.toml -o requirements.lock
+	$(LOCK) --python-version 3.11 --extra chart --extra postgres --extra embedded --extra kinesis --extra s3 --extra serve \
+	    --extra simulator --extra transform --group dev --group build pyproject.toml -o requirements.lock
+	$(LOCK) --python-version 3.11 --extra airflow --extra postgres --extra embedded --extra simulator --extra transform \
+	    --group airflow-test --group build pyproject.toml -o requirements-airflow.lock
+	$(LOCK) --python-version 3.11 requirements-servers.in -o requirements-servers.lock
+	$(IMAGE) --group build -o deploy/build.lock
+	$(IMAGE) $(IMAGE_EXTRAS) pyproject.toml -o deploy/image.lock
+	printf '%s\n' 'apache-airflow[celery,postgres,redis]==3.3.2' 'celery<5.7' | $(IMAGE) $(IMAGE_EXTRAS) pyproject.toml - -o deploy/airflow.lock
 
 clean:
-	rm -rf $(VENV) demo data bench-out
+	rm -rf $(VENV) $(AIRFLOW_VENV) $(SERVERS) tests/servers/node_modules demo data bench-out

@@ -23,10 +23,12 @@ ORDER = (
     "session",
     "bytes",
     "latency",
+    "feed",
     "fetch",
     "transform",
     "kinesis",
     "memory",
+    "s3",
 )
 
 

@@ -1,7 +1,7 @@
 """Write the generated pages of `docs/`, or with `--check` fail when one is out of date.
 
 tables.md comes from `tables.py`, settings.md from `settings.py`, commands.md from the command line itself,
-marts.md from the yml files of the dbt project.
+marts.md from the yml files of the dbt project; `.env.example` at the top from `settings.py` too.
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ def settings_page() -> str:
     """Every setting with its variables and default."""
     intro = (
         "# Settings\n\nRead once from the environment and from `.env`; the environment wins, and of several "
-        "variables the first named.\n"
+        "variables the first named. `.env.example` at the top of the repository holds them all.\n\n"
+        "Each variable can be given as `<VARIABLE>_FILE` instead: the path of a file that holds the value (its last "
+        "newline is no part of it), as containers and service managers hand secrets over. An empty file is a "
+        "variable that is not set; both given with different values is an error.\n"
     )
     return f"{_NOTE}{intro}\n{settings.markdown()}"
 
@@ -82,6 +85,7 @@ PAGES = {
     "settings.md": settings_page,
     "commands.md": commands_page,
     "marts.md": marts_page,
+    "../.env.example": settings.example,
 }
 
 

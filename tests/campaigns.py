@@ -1,5 +1,5 @@
 """Long campaigns: `python -m tests.campaigns --kills 100 --seed 1 --real-ticks --postgres-kills 50 --postgres-outage
---transform 20`.
+--transform 20 --triggers 1000`.
 
 The kill campaign plays a market at a capture and a following loader, kills one or both with SIGKILL at random moments,
 starts them again, and at the end holds the log against the lake: every record of the log is in the lake once, and each
@@ -13,6 +13,13 @@ the server be away for half an hour of a market.
 
 The repair campaign drops the line of a live market at random and holds what `run` healed against everything the market
 said.
+
+The month campaign (tests/support/month.py) lets `run` live through eight weeks on a clock that is set.
+
+The trigger campaign (tests/support/triggers.py) drops, doubles and reorders what the DAGs trigger, runs some side by
+side, and holds tables and marts against those of the plain order.
+
+The S3 campaign (tests/support/s3_kills.py) kills a capture while it ships to a bucket.
 
 The transform campaign (tests/support/transform_random.py) brings random late, corrected and repeated rows into both
 stores, and holds marts built step by step against marts built anew.
@@ -32,6 +39,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from datetime import date
 from importlib import import_module
 from pathlib import Path
 
@@ -258,6 +266,14 @@ def _repair(disconnects: int, seed: int, store: str, folder: Path) -> bool:
     return not healed.lost + healed.doubled + healed.open and healed.holes >= disconnects and healed.slowest_s < 120
 
 
+def _triggers(schedules: int, seed: int, folder: Path) -> bool:
+    from tests.support.triggers import trigger_campaign
+
+    report = trigger_campaign(schedules, seed, folder)
+    _print(report)
+    return report.is_equal
+
+
 def _quota_month(seed: int, folder: Path) -> bool:
     from tests.support.quota_month import CAMPAIGN, quota_month
 
@@ -302,6 +318,26 @@ def _kinesis(kills: int, seed: int, folder: Path) -> bool:
     return is_well and killed.is_equal and not killed.lost + killed.doubled
 
 
+def _month(folder: Path) -> bool:
+    """Eight weeks of `run`: the clocks change, holidays, half days, three kills, a missed evening and session."""
+    from tests.support.month import MISHAPS, through, troubles
+
+    report = through(folder, date(2024, 11, 1), date(2024, 12, 27), MISHAPS)
+    _print(replace(report, windows=()))
+    found = troubles(report, MISHAPS)
+    for line in found:
+        print(line)
+    return not found
+
+
+def _shipping(kills: int, seed: int, folder: Path) -> bool:
+    from tests.support.s3_kills import shipping_kills
+
+    report = shipping_kills(kills, seed, folder)
+    _print(report)
+    return report.is_ordered and not report.lost + report.doubled + report.left_in_spool
+
+
 def main() -> None:
     """Run the campaigns asked for and print their reports; exit 1 when one is not well."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -312,10 +348,13 @@ def main() -> None:
     parser.add_argument("--real-ticks", action="store_true", help="all recorded ticks of three days through the wire")
     parser.add_argument("--quota-month", action="store_true", help="a month of one allowance and three processes")
     parser.add_argument("--five-years", action="store_true", help="recorded daily bars of 505 symbols by each vendor")
+    parser.add_argument("--month", action="store_true", help="`run` through eight weeks on a clock that is set")
     parser.add_argument("--repair", type=int, default=0, help="random disconnects that `run` heals by itself")
     parser.add_argument("--store", choices=("lake", "postgres"), default="lake", help="where ticks and repairs go")
+    parser.add_argument("--s3-kills", type=int, default=0, help="random SIGKILLs of a capture that ships to S3")
     parser.add_argument("--transform", type=int, default=0, help="random histories of rows, on each store")
     parser.add_argument("--kinesis", type=int, default=0, help="random SIGKILLs and faults on a log on Kinesis")
+    parser.add_argument("--triggers", type=int, default=0, help="random schedules of ingest, load and transform")
     args = parser.parse_args()
     well = True
     with tempfile.TemporaryDirectory() as name:
@@ -331,8 +370,11 @@ def main() -> None:
         well &= not args.repair or _repair(args.repair, args.seed, args.store, Path(name) / "repair")
         well &= not args.five_years or _five_years(Path(name) / "five-years")
         well &= not args.quota_month or _quota_month(args.seed, Path(name))
+        well &= not args.s3_kills or _shipping(args.s3_kills, args.seed, Path(name) / "s3")
         well &= _transforms(args, Path(name))
         well &= not args.kinesis or _kinesis(args.kinesis, args.seed, Path(name) / "kinesis")
+        well &= not args.month or _month(Path(name) / "month")
+        well &= not args.triggers or _triggers(args.triggers, args.seed, Path(name) / "triggers")
     sys.exit(0 if well else 1)
 
 

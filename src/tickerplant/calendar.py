@@ -134,6 +134,14 @@ def last_session(at: datetime) -> Session:
         day -= timedelta(days=1)
 
 
+def finished_before(at: datetime) -> date:
+    """The first day whose session may still bring rows at `at`: New York's date, and from the end of its session's
+    after-hours the day after."""
+    day = at.astimezone(NEW_YORK).date()
+    found = session(day)
+    return day + timedelta(days=1) if found is not None and found.post_close <= at else day
+
+
 def sessions(start: date, end: date) -> Sequence[Session]:
     """All sessions of `[start, end)`."""
     days = (start + timedelta(days=i) for i in range((end - start).days))

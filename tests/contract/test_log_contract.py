@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import kinesis_server
+from tests.support import kinesis_server, s3
 from tickerplant.errors import Busy, Fatal, UsageError
 from tickerplant.logs import open_log
+from tickerplant.logs.s3 import open_s3
 from tickerplant.logs.verify import verify
+from tickerplant.logs.writer import Options
 from tickerplant.model import Entry, Kind, Log, LogReader, Position, Record, split_position
 
 PARTITION = "alpaca.sip"
@@ -36,9 +38,14 @@ def _kinesis(folder: Path, request: pytest.FixtureRequest) -> MakeLog:
     return make
 
 
-LOGS: dict[str, Callable[[Path, pytest.FixtureRequest], MakeLog]] = {"files": _files, "kinesis": _kinesis}
-ON_FILES = pytest.mark.parametrize("make", ["files"], indirect=True)
-"""For what only a log on files promises: segments are files, and every byte of them can be checked."""
+def _s3(folder: Path, request: pytest.FixtureRequest) -> MakeLog:
+    url, found = s3.new_url(), s3.settings(folder)
+    return lambda: open_s3(url, Options(sync_interval_s=0.01, segment_bytes=2_000), found)
+
+
+LOGS: dict[str, Callable[[Path, pytest.FixtureRequest], MakeLog]] = {"files": _files, "kinesis": _kinesis, "s3": _s3}
+ON_FILES = pytest.mark.parametrize("make", ["files", "s3"], indirect=True)
+"""For what only a log of files promises: segments are files, and every byte of them can be checked."""
 
 
 @pytest.fixture(scope="module")

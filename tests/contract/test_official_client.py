@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections import Counter
@@ -32,6 +33,10 @@ def streaming(simulator: Running, raw: bool, subscribe: Callable[[StockDataStrea
         yield
     finally:
         stream.stop()
+        # The client looks at its stop after a message or 5 s.
+        assert stream._ws is not None
+        assert stream._loop is not None
+        asyncio.run_coroutine_threadsafe(stream._ws.close(), stream._loop)
         thread.join(20)
         assert not thread.is_alive()
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -14,12 +15,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support import s3
 from tests.support.postgres import fresh_schema, server, timescale_url
 from tests.support.rows import NINE_THIRTY, batches, rows
 from tickerplant.errors import Busy, UsageError
 from tickerplant.fingerprint import Tally
 from tickerplant.model import Batch, Counters, Position, Progress, Selection, Store
-from tickerplant.stores import open_store
+from tickerplant.stores import in_bucket, open_store
+from tickerplant.stores.lake import LakeStore
 from tickerplant.tables import POSITIONS, QUARANTINE, QUOTES, TABLES, TRADES, VENDOR_TABLES
 
 Opener = Callable[[], Store]
@@ -31,6 +34,12 @@ LOADED = Counters(2, 2, 0, 0)
 def _lake() -> Iterator[Opener]:
     with TemporaryDirectory() as folder:
         yield lambda: open_store(f"{folder}/lake")
+
+
+@contextmanager
+def _lake_on_s3() -> Iterator[Opener]:
+    url = s3.new_url("lake")
+    yield lambda: LakeStore(in_bucket(url, s3.settings(Path())))
 
 
 @contextmanager
@@ -47,14 +56,14 @@ def _timescale() -> Iterator[Opener]:
         yield lambda: open_store(url, options=options)
 
 
-KINDS = {"lake": _lake, "postgres": _postgres, "timescale": _timescale}
+KINDS = {"lake": _lake, "lake on s3": _lake_on_s3, "postgres": _postgres, "timescale": _timescale}
 NO_TIMESCALE = pytest.mark.skipif(not timescale_url(), reason="TICKERPLANT_TEST_TIMESCALE_URL names no server")
 TIMESCALE = pytest.param("timescale", marks=NO_TIMESCALE)
-on_lake = pytest.mark.parametrize("opener", ["lake"], indirect=True)
+on_lake = pytest.mark.parametrize("opener", ["lake", "lake on s3"], indirect=True)
 on_postgres = pytest.mark.parametrize("opener", ["postgres", TIMESCALE], indirect=True)
 
 
-@pytest.fixture(params=["lake", "postgres", TIMESCALE])
+@pytest.fixture(params=["lake", "lake on s3", "postgres", TIMESCALE])
 def opener(request: pytest.FixtureRequest) -> Iterator[Opener]:
     with KINDS[request.param]() as opened:
         yield opened

@@ -26,6 +26,7 @@ from tests.support.plant import (
 from tickerplant.fingerprint import Tally
 
 _MARKET = ("--seed", "7", "--symbols", "50", "--minutes", "5", "--speed", "60")
+_QUICKLY = (*_MARKET[:-1], "150")
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def _complete(oracle: Path) -> bool:
 def captured(tmp_path_factory: pytest.TempPathFactory) -> Captured:
     folder = tmp_path_factory.mktemp("captured")
     oracle = folder / "oracle.json"
-    with simulator(*_MARKET, "--oracle", oracle, "--fault", "garbled@1s", "--fault", "unknown@2s") as (url, _):
+    with simulator(*_QUICKLY, "--oracle", oracle, "--fault", "garbled@0.5s", "--fault", "unknown@1s") as (url, _):
         capture = tickerplant(
             "capture",
             "--url",
@@ -67,6 +68,14 @@ def captured(tmp_path_factory: pytest.TempPathFactory) -> Captured:
         output, _ = capture.communicate(timeout=30)
     assert capture.returncode == 0
     return Captured(folder / "log", json.loads(oracle.read_text()), json.loads(output))
+
+
+@pytest.fixture(scope="module")
+def loaded(captured: Captured, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lake with the market, to be read; a test that writes takes a copy."""
+    store = tmp_path_factory.mktemp("loaded") / "lake"
+    run("load", "--log", captured.log, "--store", store)
+    return store
 
 
 def test_capture_prints_its_counters_as_one_json_line(captured: Captured) -> None:
@@ -91,9 +100,11 @@ def test_load_twice_and_in_two_processes_at_once_changes_nothing(captured: Captu
     assert store_tally(store).tables == captured.sent.tables
 
 
-def test_dropping_the_lake_and_loading_again_gives_equal_checksums(captured: Captured, tmp_path: Path) -> None:
+def test_dropping_the_lake_and_loading_again_gives_equal_checksums(
+    captured: Captured, loaded: Path, tmp_path: Path
+) -> None:
     store = tmp_path / "lake"
-    run("load", "--log", captured.log, "--store", store)
+    shutil.copytree(loaded, store)
     first = store_tally(store)
     shutil.rmtree(store)
     run("load", "--log", captured.log, "--store", store, "--batch-size", "1000")
@@ -101,11 +112,8 @@ def test_dropping_the_lake_and_loading_again_gives_equal_checksums(captured: Cap
     assert store_tally(store).tables == first.tables == log_tally(captured.log)[0].tables
 
 
-def test_status_balances_and_names_what_was_set_aside(captured: Captured, tmp_path: Path) -> None:
-    store = tmp_path / "lake"
-    run("load", "--log", captured.log, "--store", store)
-
-    found = json.loads(run("status", "--store", store, "--log", captured.log, "--json"))
+def test_status_balances_and_names_what_was_set_aside(captured: Captured, loaded: Path) -> None:
+    found = json.loads(run("status", "--store", loaded, "--log", captured.log, "--json"))
 
     assert found["balanced"]
     assert found["missing_rows"] == 0
@@ -115,12 +123,8 @@ def test_status_balances_and_names_what_was_set_aside(captured: Captured, tmp_pa
     assert any("'zz'" in q["reason"] for q in found["quarantine"])
 
 
-def test_query_prints_one_json_array_of_objects(captured: Captured, tmp_path: Path) -> None:
-    run("load", "--log", captured.log, "--store", tmp_path / "lake")
-
-    rows = json.loads(
-        run("query", "--store", tmp_path / "lake", "--json", "select count(*) as n, max(ts) as last from quotes")
-    )
+def test_query_prints_one_json_array_of_objects(captured: Captured, loaded: Path) -> None:
+    rows = json.loads(run("query", "--store", loaded, "--json", "select count(*) as n, max(ts) as last from quotes"))
 
     assert rows[0]["n"] == captured.sent.total("quotes").count
     assert rows[0]["last"].endswith("Z")
@@ -155,9 +159,9 @@ def test_a_following_load_sees_rows_while_the_capture_runs(tmp_path: Path) -> No
         assert stop(plant) == 0
 
 
-def test_maintain_keeps_every_row_and_export_writes_them(captured: Captured, tmp_path: Path) -> None:
+def test_maintain_keeps_every_row_and_export_writes_them(captured: Captured, loaded: Path, tmp_path: Path) -> None:
     store, to = tmp_path / "lake", tmp_path / "quotes.parquet"
-    run("load", "--log", captured.log, "--store", store)
+    shutil.copytree(loaded, store)
 
     done = json.loads(run("maintain", "--store", store, "--json"))
     symbol = max(captured.sent.tables["quotes"], key=lambda s: captured.sent.tables["quotes"][s].count)

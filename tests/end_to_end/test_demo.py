@@ -10,7 +10,7 @@ from tests.support.plant import run
 def test_a_short_demo_accounts_for_everything_and_draws(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
 
-    said = run("demo", "--dir", folder, "--symbols", "40", "--seconds", "8", "--rate", "4", timeout=120)
+    said = run("demo", "--dir", folder, "--symbols", "40", "--seconds", "5", "--rate", "4", timeout=120)
 
     oracle = json.loads((folder / "oracle.json").read_text())
     sent = oracle["sent"]["messages"] + oracle["garbled"]

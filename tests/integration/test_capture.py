@@ -14,7 +14,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection
 
 from tests.support.fake_feed import Feed, Refuse, cut, feed, quote, refuse, session, text, trade
-from tests.support.plant import log_records, tickerplant, wait_for
+from tests.support.plant import log_records, refusal, tickerplant, wait_for
 from tickerplant.calendar import Session
 from tickerplant.errors import Busy, Fatal
 from tickerplant.jobs.capture import CaptureOptions, CaptureSummary, capture
@@ -335,7 +335,7 @@ def test_sigterm_ends_a_capture_with_0_and_one_line_of_json_and_all_on_disk(tmp_
      (("--url", "ws://127.0.0.1:1/"), "expected a websocket URL")],
 )  # fmt: skip
 def test_wrong_options_say_what_to_do_and_exit_2(tmp_path: Path, arguments: tuple[str, ...], complaint: str) -> None:
-    process = tickerplant("capture", "--url", "ws://127.0.0.1:1/v2/sip", "--log", tmp_path, *arguments, stderr=-1)
-    _, said = process.communicate(timeout=20)
-    assert process.returncode == 2
+    words: tuple[str | Path, ...] = ("--url", "ws://127.0.0.1:1/v2/sip", "--log", tmp_path, *arguments)
+    code, said = refusal("capture", *words, environment={}, folder=tmp_path)
+    assert code == 2
     assert complaint in said

@@ -99,8 +99,8 @@ def test_log_folder_stays_small_and_every_version_can_be_asked_for(tmp_path: Pat
             write(store, i, partition="p")
             moments.append(datetime.now(UTC))
         log = store.table_log("positions")
-        assert len(list(log.log_folder.iterdir())) < 330
-        assert len(list((log.folder / "_history").iterdir())) == 2
+        assert len(list(log.log_folder.glob("*"))) < 330
+        assert len(list((log.folder / "_history").glob("*"))) == 2
         for version in (0, 1, 150, 200, 201, 399, 400, 401, 499, log.state.version):
             at = state_at(log, version)
             assert at.version == version
@@ -161,7 +161,7 @@ def test_read_only_store_writes_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "lake").exists()
 
 
-@pytest.mark.parametrize("url", ["mysql://u@h/db", "s3://bucket/x", " "])
+@pytest.mark.parametrize("url", ["mysql://u@h/db", "gs://bucket/x", " "])
 def test_unknown_store_says_what_is_supported(url: str) -> None:
     with pytest.raises(UsageError, match="store: expected a folder"):
         open_store(url)

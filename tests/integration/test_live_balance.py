@@ -15,8 +15,11 @@ from tickerplant.jobs.status import Status, status
 from tickerplant.logs import open_log
 from tickerplant.stores import open_store
 
-_MARKET = ("--seed", "5", "--symbols", "50", "--minutes", "6", "--speed", "36", "--linger", "60")
-_TROUBLE = ("garbled@1s", "unknown@2s", "duplicate@3s", "disconnect@4s:1s", "garbled@6s", "unknown@7s", "duplicate@8s")
+_MARKET = ("--seed", "5", "--symbols", "50", "--minutes", "5", "--speed", "50", "--linger", "60")
+_TROUBLE = (
+    *("garbled@0.5s", "unknown@1s", "duplicate@1.5s", "disconnect@2s:1s"),
+    *("garbled@4s", "unknown@4.5s", "duplicate@5s"),
+)
 _LOOKS = 20
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from tickerplant.model import Batch
 
 DAILY = ("returns_daily", "indicators_daily", "volatility_daily", "ranges_daily", "breadth_daily")
 OTHERS = ("bars_from_trades", "quote_stats", "index_members")
+KEYS = dict.fromkeys(DAILY[:4], "symbol, session") | {"breadth_daily": "session"}
 SESSIONS = 300
 
 
@@ -40,6 +43,43 @@ def members(number: int, *symbols: str) -> Batch:
     """A list of the day of a session."""
     return rows(
         "universe", *({"universe": "mine", "as_of": day(number), "symbol": s, "vendor": "lists"} for s in symbols)
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_windows_that_read_recent_rows_only_are_those_of_a_full_build(kind: str, tmp_path: Path) -> None:
+    long, sparse, select = 810, range(0, 800, 25), ("+breadth_daily", "volatility_daily")
+    walk = 100 * np.exp(np.random.default_rng(5).normal(0, 0.02, long + 1).cumsum())
+    closes = [round(float(c), 2) for c in walk]
+    with place(kind, tmp_path) as plant:
+        plant.write(
+            bars(*[(s, n, closes[n]) for n in range(long) for s in ("A", "B", "SPLIT")]),
+            bars(*[("O'N", n, closes[n] / 2) for n in sparse], *[("NEW", n, closes[n]) for n in range(long - 9, long)]),
+        )
+        plant.transform(select=select)
+        plant.write(
+            bars(*[(s, long, closes[long]) for s in ("A", "O'N", "NEW")], ("B", long - 4, 70.0)),
+            splits(("SPLIT", 700, 2.0)),
+        )
+        done = plant.transform(select=select)
+        assert {done[name].mode for name in DAILY[:4]} == {"symbols"}
+        with plant.other("anew") as store:
+            plant.transform(store, full=True, select=select)
+            for name in DAILY:
+                sql = f"select * from {name} order by {KEYS[name]}"
+                found, anew = (s.query(sql).to_pylist() for s in (plant.store, store))
+                assert len(found) == len(anew)
+                wrong = [(one, other) for one, other in zip(found, anew, strict=True) if not is_close(one, other)]
+                assert wrong == [], name
+
+
+def is_close(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two rows are equal, floats to 1e-9."""
+    return one.keys() == other.keys() and all(
+        math.isclose(value, one[column], rel_tol=1e-9, abs_tol=1e-11)
+        if isinstance(value, float) and isinstance(one[column], float)
+        else value == one[column]
+        for column, value in other.items()
     )
 
 

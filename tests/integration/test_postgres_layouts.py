@@ -18,12 +18,12 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from tests.contract.test_store_contract import NO_TIMESCALE, TIMESCALE
+from tests.support.days import today
 from tests.support.plant import run
 from tests.support.postgres import drop, fresh_schema, server, timescale_url
 from tests.support.rows import NINE_THIRTY, rows
 from tickerplant.calendar import NEW_YORK
 from tickerplant.errors import UsageError
-from tickerplant.jobs.maintain import today
 from tickerplant.model import Batch, Counters, Housing, Position, Retention
 from tickerplant.stores import StoreOptions
 from tickerplant.stores.postgres import PostgresStore

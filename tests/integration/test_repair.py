@@ -25,11 +25,11 @@ from tickerplant.stores import AnyStore, StoreOptions, open_store
 from tickerplant.tables import LIVE_TABLES
 from tickerplant.vendors import vendor
 
-SOURCE = market()
+SOURCE = market(rate=30.0)
 KNOWN = past(SOURCE)
 CUTS = (Cut(20.0, 31.5), Cut(70.25, 71.0, "mute"), Cut(118.0, 150.0, "killed"))
 QUICK = {"TICKERPLANT_REPAIR_SETTLING_SECONDS": "0.2"}
-ALPACA = RestOptions(("alpaca",), account=Account(page_rows=400))
+ALPACA = RestOptions(("alpaca",), account=Account(page_rows=200))
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +138,7 @@ def test_killed_anywhere_and_run_again_the_end_is_the_same(
     tmp_path: Path, truth: dict[str, list[tuple[Any, ...]]]
 ) -> None:
     chance = random.Random(5)
-    slow = RestOptions(("alpaca",), latency_s=0.03, account=Account(page_rows=400))
+    slow = RestOptions(("alpaca",), latency_s=0.03, account=Account(page_rows=200))
     with plant(tmp_path, KNOWN, slow, **QUICK) as found:
         _prepare(found)
         for _ in range(3):

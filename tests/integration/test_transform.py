@@ -34,7 +34,9 @@ from tickerplant.query import Plant
 from tickerplant.stores import open_store
 from tickerplant.stores.lake import LakeStore
 from tickerplant.stores.lake_history import commits_between
-from tickerplant.transform.project import work_folder
+from tickerplant.transform.project import parsed, work_folder
+
+_PRICES = ("+prices_daily",)
 
 
 @pytest.fixture(params=KINDS)
@@ -71,7 +73,7 @@ def test_prices_follow_splits_dividends_and_late_rows(plant: Place) -> None:
     assert {r.mode for r in idle.values() if r.mode} == {"none"}
 
     plant.write(bars(("A", 0, 110.0), ("B", 2, 8.0)), dividends(("B", 2, 0.7), ("B", 9, 1.0)))
-    late = plant.transform()
+    late = plant.transform(select=_PRICES)
     assert (late["stg_daily_bars"].mode, late["stg_daily_bars"].rows) == ("sessions", 2)
     assert (late["stg_splits"].mode, late["stg_dividends"].mode) == ("none", "whole")
     assert _closes(plant) == {
@@ -91,9 +93,9 @@ def test_known_at_builds_what_was_known_then_beside_the_present(plant: Place) ->
     plant.write(bars(("A", 0, 100.0), ("A", 1, 50.0)))
     before = plant.select("select max(received_at) as at from daily_bars")[0]["at"]
     plant.write(bars(("A", 0, 101.0)), splits(("A", 1, 2.0)))
-    plant.transform()
+    plant.transform(select=_PRICES)
     with plant.other("then") as store:
-        plant.transform(store, known_at=before.astimezone(UTC))
+        plant.transform(store, select=_PRICES, known_at=before.astimezone(UTC))
         sql = "select session, split_close from prices_daily order by session"
         assert [r["split_close"] for r in store.query(sql).to_pylist()] == [100.0, 50.0]
     assert [r["split_close"] for r in plant.select(sql)] == [50.5, 50.0]
@@ -124,7 +126,7 @@ def test_only_touched_sessions_of_trades_are_built_again(plant: Place) -> None:
 def test_a_reader_sees_a_mart_before_or_after_and_never_between(plant: Place) -> None:
     names, days = [f"S{i}" for i in range(40)], range(60)
     plant.write(bars(*[(s, n, 1.0) for s in names for n in days]))
-    plant.transform(select=("+prices_daily",))
+    plant.transform(select=_PRICES)
     seen: set[tuple[int, float, float]] = set()
     stop, failed = Event(), list[BaseException]()
 
@@ -142,8 +144,8 @@ def test_a_reader_sees_a_mart_before_or_after_and_never_between(plant: Place) ->
     reader.start()
     try:
         plant.write(bars(*[(s, n, 2.0) for s in names for n in days]))
-        assert plant.transform(select=("+prices_daily",))["stg_daily_bars"].mode == "sessions"
-        plant.transform(select=("+prices_daily",), full=True)
+        assert plant.transform(select=_PRICES)["stg_daily_bars"].mode == "sessions"
+        plant.transform(select=_PRICES, full=True)
     finally:
         stop.set()
         reader.join(60)
@@ -171,9 +173,9 @@ def test_a_mart_whose_sql_changed_is_built_in_full_with_its_new_columns(plant: P
     plant.model("own", "select symbol from {{ ref('stg_daily_bars') }}")
     plant.model("upon", "{{ config(materialized='view') }} select count(*) as n from {{ ref('own') }}")
     plant.write(bars(("A", 0, 1.0)))
-    plant.transform()
+    plant.transform(select=("+upon",))
     plant.model("own", "select symbol, session as day from {{ ref('stg_daily_bars') }}")
-    results = plant.transform()
+    results = plant.transform(select=("+upon",))
     assert (results["own"].mode, results["stg_daily_bars"].mode) == ("full", "none")
     assert plant.select("select * from own") == [{"symbol": "A", "day": day(0)}]
     assert plant.select("select n from upon") == [{"n": 1}]
@@ -225,7 +227,7 @@ def test_marts_of_a_lake_whose_history_was_packed_away_are_built_in_full(tmp_pat
         assert (result.mode, result.rows) == ("full", 4)
 
 
-def test_the_command_line_prints_json_alone_and_ends_with_1_on_failure(
+def test_the_command_line_prints_json_alone_ends_with_1_on_failure_and_keeps_what_dbt_parsed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with place("lake", tmp_path) as found:
@@ -234,6 +236,7 @@ def test_the_command_line_prints_json_alone_and_ends_with_1_on_failure(
         found.model("wrong", "select 1 / 0 from missing")
         monkeypatch.setenv("TICKERPLANT_MODELS", str(found.models))
         monkeypatch.setenv("TICKERPLANT_STORE", found.url)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
         words = ("transform", "--json", "--no-tests", "--select", "+mine", "--select", "wrong")
         done = subprocess.run(tickerplant_command(*words), capture_output=True, text=True, timeout=100, check=False)
         assert done.returncode == 1, done.stderr
@@ -244,6 +247,28 @@ def test_the_command_line_prints_json_alone_and_ends_with_1_on_failure(
         assert (results["wrong"]["status"], "missing" in results["wrong"]["message"]) == ("failed", True)
         assert "failed model wrong" in done.stderr
         assert found.select("select * from mine") == [{"symbol": "A"}]
+        assert (tmp_path / "cache" / "tickerplant" / "dbt-lake.msgpack").stat().st_size > 1000
+
+        found.model("mine", "select symbol, close from {{ ref('prices_daily') }}")
+        found.model("wrong", "select close * 2 as double from {{ ref('mine') }}")
+        again = subprocess.run(tickerplant_command(*words), capture_output=True, text=True, timeout=100, check=False)
+        assert again.returncode == 0, again.stderr
+        assert found.select("select * from mine, wrong") == [{"symbol": "A", "close": 1.0, "double": 2.0}]
+
+
+def test_what_dbt_parsed_is_handed_on_and_an_unwritable_folder_is_no_failure(tmp_path: Path) -> None:
+    first, second, cache = tmp_path / "first", tmp_path / "second", tmp_path / "cache"
+    for work in (first, second):
+        (work / "target").mkdir(parents=True)
+    with parsed(first, "lake", cache):
+        (first / "target" / "partial_parse.msgpack").write_bytes(b"parsed")
+    with parsed(second, "lake", cache):
+        assert (second / "target" / "partial_parse.msgpack").read_bytes() == b"parsed"
+        (second / "target" / "partial_parse.msgpack").write_bytes(b"parsed again")
+    assert [(path.name, path.read_bytes()) for path in cache.iterdir()] == [("dbt-lake.msgpack", b"parsed again")]
+    (tmp_path / "a file").write_text("")
+    with parsed(second, "lake", tmp_path / "a file" / "cache"):
+        assert (second / "target" / "partial_parse.msgpack").read_bytes() == b"parsed again"
 
 
 def test_a_lake_of_another_reader_has_the_marts_as_delta_tables(tmp_path: Path) -> None:
@@ -251,21 +276,21 @@ def test_a_lake_of_another_reader_has_the_marts_as_delta_tables(tmp_path: Path) 
 
     with place("lake", tmp_path) as found:
         found.write(bars(("A", 0, 1.0), ("B", 400, 2.0)))
-        found.transform(select=("+prices_daily",))
+        found.transform(select=_PRICES)
         found.write(bars(("A", 1, 3.0)))
-        found.transform(select=("+prices_daily",))
+        found.transform(select=_PRICES)
         assert isinstance(found.store, LakeStore)
         table = DeltaTable(str(found.store.root / "marts" / "stg_daily_bars"))
         closes = sorted((r["session"], r["close"]) for r in table.to_pyarrow_table().to_pylist())
         assert closes == [(day(0), 1.0), (day(1), 3.0), (day(400), 2.0)]
-        assert len(table.file_uris()) == 2
+        assert len(table.file_uris()) == 3
         assert contents(found.store, ["stg_splits"]) == {"stg_splits": []}
         assert table.to_pyarrow_table().column("received_at")[0].as_py() > NOON
 
 
 def test_the_python_api_reads_marts_by_name_symbol_and_session(plant: Place) -> None:
     plant.write(bars(("A", 0, 1.0), ("A", 1, 2.0), ("A", 2, 3.0), ("B", 1, 9.0)))
-    plant.transform(select=("+prices_daily",))
+    plant.transform(select=_PRICES)
     api = Plant(plant.store)
     assert {"prices_daily", "stg_daily_bars", "adjustment_factors"} <= set(api.marts())
     found = api.table("prices_daily", "A", day(1), day(3)).arrow()

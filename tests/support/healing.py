@@ -15,12 +15,12 @@ import numpy as np
 
 from tests.support.plant import differences, log_tally, tickerplant, wait_for
 from tickerplant.fingerprint import Tally
-from tickerplant.simulator.dialect import Dialect
 from tickerplant.simulator.market import Market, seeded
 from tickerplant.simulator.oracle import Accounts
 from tickerplant.simulator.process import running
 from tickerplant.stores import StoreOptions, open_store
 from tickerplant.tables import QUOTES, TRADES
+from tickerplant.vendors.dialect import Dialect
 
 TABLES = (QUOTES, TRADES)
 

@@ -12,11 +12,11 @@ import numpy as np
 from tickerplant.jobs.capture_gaps import Hole, connected_payload, disconnected_payload
 from tickerplant.logs import open_log
 from tickerplant.model import Kind, LogWriter
-from tickerplant.simulator.dialect import Dialect
 from tickerplant.simulator.history import MarketHistory
 from tickerplant.simulator.market import Market, seeded
 from tickerplant.simulator.source import Slice, Source
 from tickerplant.stores import AnyStore
+from tickerplant.vendors.dialect import Dialect
 
 CHANNELS = ("quotes", "trades", "bars", "updated_bars")
 _LATENCY_NS = 3_000_000
@@ -55,7 +55,7 @@ def past(source: Source) -> MarketHistory:
     return known
 
 
-def write_log(url: Path, source: Source, cuts: Sequence[Cut] = (), symbols: tuple[str, ...] = ("*",)) -> None:
+def write_log(url: Path | str, source: Source, cuts: Sequence[Cut] = (), symbols: tuple[str, ...] = ("*",)) -> None:
     """What a capture would have written, had the line been down in the cuts."""
     parts = list(source.slices)
     first = int(parts[0].ts[0])

@@ -57,7 +57,7 @@ class _Plant:
             "BATCH_TIMEOUT_SECONDS": "0.2",
             "KINESIS_KEEP_SEGMENTS": "1000",
         }
-        self._url, self.spool, self.store = url, folder / "kinesis" / stream, folder / "lake"
+        self._url, self.spool, self.store = url, folder / "spool" / f"{stream}@kinesis", folder / "lake"
         self.processes = {name: self._start(name) for name in ("capture", "load")}
         self._seen = 0
 

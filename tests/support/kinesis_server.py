@@ -1,6 +1,6 @@
 """A Kinesis server for tests: `kinesis-local` (npm), on 127.0.0.1 only. `make servers` installs it.
 
-Why this one: docs/decisions/0221-kinesis-lanes-and-positions.md.
+Why this one: docs/decisions/0230-kinesis-lanes-and-positions.md.
 """
 
 from __future__ import annotations

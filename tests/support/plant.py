@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
+from unittest.mock import patch
 
+import pytest
+
+from tickerplant.errors import UsageError
 from tickerplant.fingerprint import Fingerprint, Tally
 from tickerplant.jobs.load import decode_entries
 from tickerplant.logs import open_log
@@ -38,6 +43,23 @@ def run(*args: str | Path, timeout: float = 100, check: bool = True) -> str:
     done = subprocess.run(tickerplant_command(*args), capture_output=True, text=True, timeout=timeout)
     assert not check or done.returncode == 0, f"{args}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout
+
+
+def refusal(name: str, *words: str | Path, environment: Mapping[str, str], folder: Path) -> tuple[int, str]:
+    """The exit code and the text with which a command refuses its words, asked in this process: there are many such
+    words, and starting takes longer than refusing."""
+    from tickerplant.cli import console, exit_code, load_command
+
+    here = Path.cwd()
+    console.settings.cache_clear()
+    try:
+        os.chdir(folder)
+        with patch.dict(os.environ, environment), pytest.raises(UsageError) as caught:
+            load_command(name).main([str(w) for w in words], standalone_mode=False)
+        return exit_code(caught.value), str(caught.value)
+    finally:
+        os.chdir(here)
+        console.settings.cache_clear()
 
 
 T = TypeVar("T")

@@ -23,7 +23,7 @@ import psutil
 import psycopg
 from psycopg.rows import TupleRow
 
-from tickerplant.jobs.maintain import today
+from tests.support.days import today
 from tickerplant.stores import StoreOptions
 from tickerplant.stores.postgres import PostgresStore
 from tickerplant.stores.postgres_embedded import EmbeddedServer, wait_stopped

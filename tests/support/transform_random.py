@@ -13,6 +13,7 @@ from tests.support.transform import USER_MODELS, Place, bars, cancels, contents,
 from tickerplant.model import Batch
 
 MARTS = ("stg_daily_bars", "stg_splits", "stg_dividends", "adjustment_factors", "prices_daily", *USER_MODELS)
+_WANTED = ("+prices_daily", "+by_session", *USER_MODELS)
 _SYMBOLS = ("A", "B", "C", "D")
 _SESSIONS = 12
 
@@ -35,14 +36,14 @@ def check(kind: str, folder: Path, seed: int, steps: int, every: int = 2) -> set
 
 
 def _modes(found: Place) -> set[str]:
-    results = found.transform()
+    results = found.transform(select=_WANTED)
     return {f"{r.name}: {r.mode}" for r in results.values() if r.mode}
 
 
 def _compare(found: Place, where: str) -> None:
     incremental = contents(found.store, MARTS)
     with found.other("anew") as store:
-        found.transform(store, full=True)
+        found.transform(store, select=_WANTED, full=True)
         full = contents(store, MARTS)
     for name in MARTS:
         assert incremental[name] == full[name], f"{where}: {name}"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,6 +12,7 @@ import pytest
 
 from tests.support.plant import tickerplant_command
 from tickerplant.cli import exit_code
+from tickerplant.cli.console import stop_on_signals
 from tickerplant.errors import BadData, Busy, Fatal, Retryable, SlowRetry, TickerplantError, UsageError
 from tickerplant.jobs.check import Check, check
 from tickerplant.jobs.supervise import Follower, next_wait
@@ -121,3 +123,11 @@ def test_the_demo_never_clears_a_folder_that_is_not_its_own(tmp_path: Path) -> N
 
     assert done.returncode == 2
     assert (tmp_path / "mine" / "precious").exists()
+
+
+@pytest.mark.timeout(20)
+def test_a_signal_in_the_middle_of_a_wait_stops_the_wait() -> None:
+    with stop_on_signals() as stop:
+        with stop._cond:  # type: ignore[attr-defined]
+            signal.raise_signal(signal.SIGTERM)
+        assert stop.wait(10)

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from itertools import product
+from pathlib import Path
+
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tickerplant.errors import UsageError
+from tickerplant.jobs.backup import in_folder
+from tickerplant.jobs.capture import partition_of
+from tickerplant.jobs.capture_shards import Shard as CaptureShard
+from tickerplant.jobs.restore import restore
+from tickerplant.logs import open_log
 from tickerplant.logs.kinesis.lanes import WHOLE, hash_key, lane_name, lane_of, split_frame, split_name
 from tickerplant.logs.kinesis.options import HASH_SPACE, KinesisOptions
 from tickerplant.logs.kinesis.packing import Head, Line, head_of, pack, unpack
@@ -15,6 +24,7 @@ from tickerplant.logs.kinesis.service import Shard
 from tickerplant.logs.kinesis.shards import next_of, root_of
 from tickerplant.logs.line import Parser, encode
 from tickerplant.model import Damage, Entry, Kind, Position, Record
+from tickerplant.vendors import vendor
 from tickerplant.vendors.alpaca.decode import decode
 
 SYMBOL = st.one_of(st.none(), st.sampled_from(["A", "BRK.B", "SPY", "é"]), st.text(max_size=6), st.integers())
@@ -53,18 +63,49 @@ def test_what_is_no_frame_goes_whole(payload: bytes) -> None:
 
 
 def test_names_of_lanes() -> None:
-    assert lane_name("alpaca.sip", 3, 8) == "alpaca.sip.3of8"
-    assert lane_name("alpaca.sip.part-1", 3, 8) == "alpaca.sip.part-1-3of8"
+    assert lane_name("alpaca.sip", 3, 8) == "alpaca.sip.lane3of8"
+    assert lane_name("alpaca.sip.part-1", 3, 8) == "alpaca.sip.part-1-lane3of8"
     assert lane_name("alpaca.sip", WHOLE, 8) == "alpaca.sip"
     for name in ("alpaca.sip", "alpaca.sip.part-1"):
         assert split_name(lane_name(name, 3, 8)) == (name, 3, 8)
         assert split_name(name) == (name, WHOLE, 0)
 
 
+def test_a_lane_is_never_taken_for_one_of_several_captures() -> None:
+    shard = partition_of(vendor("alpaca"), "wss://stream.data.alpaca.markets/v2/sip", CaptureShard(3, 8))
+    assert split_name(shard) == (shard, WHOLE, 0)
+    assert lane_name("alpaca.sip", 3, 8) != shard
+    assert split_name(lane_name(shard, 3, 8)) == (shard, 3, 8)
+
+
+def test_the_symbols_of_one_of_several_captures_use_all_lanes_alike() -> None:
+    symbols = tuple("".join(letters) for letters in product("ABCDEFGHIJ", repeat=4))
+    for of in (2, 4, 8):
+        mine = CaptureShard(1, of).share(symbols)
+        counts = Counter(lane_of(symbol, 8) for symbol in mine)
+        assert len(counts) == 8
+        assert max(counts.values()) < 1.3 * len(mine) / 8
+
+
+def test_a_stream_is_a_log_with_a_spool_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TICKERPLANT_SPOOL", str(tmp_path))
+    log = open_log("kinesis://quotes")
+    assert (log.url, log.is_here, log.folder) == ("kinesis://quotes", False, tmp_path / "quotes@kinesis")
+    assert log.folder != open_log("s3://quotes").folder
+    assert log.segments("alpaca.sip") == []
+    with pytest.raises(UsageError, match=r"expected a name that is no lane's, was 'alpaca.sip.lane3of8'"):
+        log.writer("alpaca.sip.lane3of8")
+    with pytest.raises(UsageError, match="expected kinesis://<name of a stream>, was 'kinesis://'"):
+        open_log("kinesis://")
+    for job in (lambda: in_folder(log), lambda: restore(tmp_path, log, None)):
+        with pytest.raises(UsageError, match="was in a bucket or stream"):
+            job()
+
+
 def test_lanes_are_spread_over_the_hash_space() -> None:
     for shards in (1, 2, 4, 8):
         width = HASH_SPACE // shards
-        of = [hash_key(f"alpaca.sip.{i}of8") // width for i in range(8)]
+        of = [hash_key(f"alpaca.sip.lane{i}of8") // width for i in range(8)]
         assert [of.count(shard) for shard in range(shards)] == [8 // shards] * shards
     assert 0 <= hash_key("alpaca.sip") < HASH_SPACE
 
@@ -79,11 +120,11 @@ def _lines(sizes: list[int]) -> list[Line]:
 
 def test_a_record_gives_its_lines_back() -> None:
     lines = _lines([3, 0, 50])
-    (record,) = pack("alpaca.sip.0of8", 7, 9, lines, 10_000)
+    (record,) = pack("alpaca.sip.lane0of8", 7, 9, lines, 10_000)
     found = head_of(record)
     assert found is not None
     head, body = found
-    assert head == Head(1, "alpaca.sip.0of8", 7, 9, [None, (0, 5), None])
+    assert head == Head(1, "alpaca.sip.lane0of8", 7, 9, [None, (0, 5), None])
     items = list(unpack(head, body, Parser()))
     assert [(i.received_at, i.places) for i in items if isinstance(i, Record)] == [
         (10**18, None),

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import io
+import re
 from datetime import date
 from pathlib import Path
 
 import pytest
+from dotenv import dotenv_values
 
 from tickerplant.errors import UsageError
 from tickerplant.model import Retention, Secret
-from tickerplant.settings import read_settings
+from tickerplant.settings import SETTINGS, STORE_VARIABLES, Setting, example, read_settings
 
 
 def test_defaults_are_safe_offline() -> None:
@@ -111,3 +114,77 @@ def test_retention_counts_from_the_running_session() -> None:
     assert found.oldest("quotes", date(2026, 1, 31)) == date(2026, 1, 1)
     assert found.oldest("trades", date(2026, 1, 31)) == date(2025, 11, 2)
     assert Retention((("quotes", 30),)).oldest("trades", date(2026, 1, 31)) is None
+
+
+def filed(folder: Path, name: str, content: bytes | str) -> dict[str, str]:
+    path = folder / name.lower()
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return {f"{name}_FILE": str(path)}
+
+
+@pytest.mark.parametrize(
+    ("content", "value"),
+    [("hush\n", "hush"), ("hush", "hush"), ("hush\r\n", "hush"), ("two\nlines\n\n", "two\nlines\n"), (" h ", " h ")],
+)
+def test_a_secret_comes_from_a_file_without_its_last_newline(tmp_path: Path, content: str, value: str) -> None:
+    found = read_settings(filed(tmp_path, "ALPACA_SECRET_KEY", content), None)
+    assert found.alpaca_secret == Secret(value)
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda s: s.name)
+def test_every_variable_can_be_a_file(tmp_path: Path, setting: Setting) -> None:
+    defaults = read_settings({}, None)
+    for name in setting.env:
+        with pytest.raises(UsageError, match=f"^{name}_FILE: expected a file that can be read, was /nowhere"):
+            read_settings({f"{name}_FILE": "/nowhere"}, None)
+        assert read_settings(filed(tmp_path, name, "\n"), None) == defaults
+
+
+def test_a_file_is_parsed_like_the_variable(tmp_path: Path) -> None:
+    env = {**filed(tmp_path, "BATCH_SIZE", "1000\n"), **filed(tmp_path, "MASSIVE_API_KEY", "pk\n")}
+    found = read_settings(env, None)
+    assert (found.batch_size, found.polygon_key) == (1000, Secret("pk"))
+    with pytest.raises(UsageError, match="BATCH_SIZE: expected a whole number above 0, was '0'"):
+        read_settings(filed(tmp_path, "BATCH_SIZE", "0"), None)
+
+
+def test_variable_and_file_must_agree_and_no_value_shows(tmp_path: Path) -> None:
+    one = filed(tmp_path, "POSTGRES_PASSWORD", "hush\n")
+    assert read_settings({**one, "POSTGRES_PASSWORD": "hush"}, None).postgres_password == Secret("hush")
+    assert read_settings({**one, "POSTGRES_PASSWORD": ""}, None).postgres_password == Secret("hush")
+    with pytest.raises(UsageError, match="POSTGRES_PASSWORD and POSTGRES_PASSWORD_FILE: expected one") as caught:
+        read_settings({**one, "POSTGRES_PASSWORD": "other"}, None)
+    assert not re.search("hush|other", str(caught.value).replace("both", ""))
+
+
+def test_a_file_that_cannot_be_read_is_named_and_nothing_of_it_is_shown(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"ALPACA_SECRET_KEY_FILE: .*\(Is a directory\)"):
+        read_settings({"ALPACA_SECRET_KEY_FILE": str(tmp_path)}, None)
+    with pytest.raises(UsageError, match="of UTF-8 text, was") as caught:
+        read_settings(filed(tmp_path, "ALPACA_SECRET_KEY", b"hush\xff"), None)
+    assert "hush" not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+
+
+def test_the_environment_wins_over_the_dotenv_file_whichever_way_it_says_it(tmp_path: Path) -> None:
+    dotenv = tmp_path / ".env"
+    dotenv.write_text("ALPACA_SECRET_KEY=old\nBATCH_SIZE_FILE=/nowhere\n")
+    found = read_settings({**filed(tmp_path, "ALPACA_SECRET_KEY", "new"), "BATCH_SIZE": "7"}, dotenv)
+    assert (found.alpaca_secret, found.batch_size) == (Secret("new"), 7)
+
+
+def test_a_process_told_of_one_store_hears_of_no_other(tmp_path: Path) -> None:
+    outside = {"POSTGRES_HOST": "db", **filed(tmp_path, "POSTGRES_PASSWORD", "hush")}
+    inside = {**outside, **dict.fromkeys(STORE_VARIABLES, ""), "TICKERPLANT_STORE": "/lake"}
+    assert read_settings(inside, None).store == "/lake"
+
+
+def test_the_example_holds_every_setting_and_is_the_defaults() -> None:
+    lines = [line[1:] for line in example().splitlines() if re.match("#[A-Z0-9_]+=", line)]
+    values = {k: v or "" for k, v in dotenv_values(stream=io.StringIO("\n".join(lines))).items()}
+    assert list(values) == [s.env[0] for s in SETTINGS]
+    assert values == {s.env[0]: s.default for s in SETTINGS}
+    assert read_settings(values, None) == read_settings({}, None)
+    assert all(s.doc in example() and all(name in example() for name in s.env) for s in SETTINGS)
+    assert dotenv_values(stream=io.StringIO(example())) == {}

@@ -10,12 +10,12 @@ import pytest
 from tickerplant.errors import UsageError
 from tickerplant.fingerprint import Tally
 from tickerplant.model import Batch
-from tickerplant.simulator.dialect import Dialect
 from tickerplant.simulator.faults import KINDS, Fault, Schedule, parse, random_plan, random_plan_by_messages
 from tickerplant.simulator.market import batch
 from tickerplant.simulator.oracle import Accounts, Ledger
 from tickerplant.simulator.source import Timed, from_batches, from_reader, slices
 from tickerplant.tables import POSITIONS, QUOTES, TRADES
+from tickerplant.vendors.dialect import Dialect
 
 
 def quotes(symbol: str, micros: list[int]) -> Batch:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Annotated, Any
 
 import typer
 
 from tickerplant.cli import console
+from tickerplant.clock import utc_now
 
 
 def command(
@@ -20,7 +21,7 @@ def command(
     from tickerplant.calendar import FIRST_SESSION, LAST_SESSION, NEW_YORK, session
     from tickerplant.errors import UsageError
 
-    first = _day("--start", start) if start else datetime.now(UTC).astimezone(NEW_YORK).date()
+    first = _day("--start", start) if start else utc_now().astimezone(NEW_YORK).date()
     last = _day("--end", end) if end else first + timedelta(days=14)
     if not FIRST_SESSION <= first < last <= LAST_SESSION + timedelta(days=1):
         raise UsageError(f"calendar: expected days from {FIRST_SESSION} to {LAST_SESSION}, was {first} to {last}")

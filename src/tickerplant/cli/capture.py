@@ -19,6 +19,7 @@ import typer
 
 from tickerplant.calendar import NEW_YORK, Session
 from tickerplant.cli import console
+from tickerplant.clock import utc_now
 from tickerplant.errors import UsageError
 
 if TYPE_CHECKING:
@@ -145,33 +146,40 @@ class Request:
     until: str | None = None
     encoding: str = "json"
     always_open: bool = False
+    shard: str | None = None
 
 
 def perform(request: Request, quiet: bool) -> CaptureSummary:
     """Capture what was asked for until its time is over or a signal comes."""
     from tickerplant.jobs.capture import CaptureOptions, partition_of
+    from tickerplant.jobs.capture_shards import Shard
+    from tickerplant.logs import open_log
     from tickerplant.model import Selection
     from tickerplant.settings import names
     from tickerplant.vendors import vendor
 
-    settings, now = console.settings(), datetime.now(UTC)
+    settings, now = console.settings(), utc_now()
     chosen = _with_encoding(vendor("alpaca"), request.encoding)
     where = request.url or settings.alpaca_url
     channels = names(request.channels) if request.channels else settings.channels
-    wanted = Selection(channels, names(request.symbols) if request.symbols else settings.symbols)
-    target = console.open_log(request.log)
-    state = Path(getattr(target, "spool", target.url)) / partition_of(chosen, where)
+    symbols = names(request.symbols) if request.symbols else settings.symbols
+    shard = Shard.parse(request.shard) if request.shard else None
+    wanted = Selection(channels, shard.share(symbols) if shard else symbols)
+    target = open_log(
+        request.log or settings.log,
+        sync_interval_s=settings.sync_interval_s,
+        segment_bytes=settings.segment_bytes,
+        segment_age_s=settings.segment_age_s,
+    )
+    state = target.folder / partition_of(chosen, where, shard)
     span = seconds_of(request.duration) if request.duration else None
     end = moment_of(request.until, now) if request.until else None
     credentials = _credentials(chosen, where)
     if span is None and end is None and not request.always_open:
         end = _default_end(state, now)
+    session_at = _always_open if request.always_open else None
     options = CaptureOptions(
-        span,
-        end,
-        state=state,
-        session_at=_always_open if request.always_open else None,
-        max_attempts=settings.max_attempts,
+        span, end, state=state, session_at=session_at, max_attempts=settings.max_attempts, shard=shard
     )
     with console.Ticker(quiet) as ticker:
         return run_capture(chosen, where, wanted, credentials, target, options, _progress(ticker))
@@ -196,6 +204,12 @@ Encoding = Annotated[Literal["json", "msgpack"], typer.Option(help="How the vend
 AlwaysOpen = Annotated[
     bool, typer.Option("--always-open", help="Watch the feed at any hour: the test stream, a simulation.")
 ]
+ShardOf = Annotated[
+    str | None,
+    typer.Option(
+        "--shard", help="Take one share of the symbols, such as 2/4, into a partition of its own; start one of each."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the counters as one JSON line at the end.")]
 
 
@@ -208,10 +222,11 @@ def command(
     until: Until = None,
     encoding: Encoding = "json",
     always_open: AlwaysOpen = False,
+    shard: ShardOf = None,
     as_json: AsJson = False,
 ) -> None:
     """Capture a live feed into the log until its time is over or SIGTERM; without a time, until the session's end."""
-    summary = perform(Request(url, symbols, channels, log, duration, until, encoding, always_open), as_json)
+    summary = perform(Request(url, symbols, channels, log, duration, until, encoding, always_open, shard), as_json)
     if as_json:
         console.print_json(asdict(summary))
     else:

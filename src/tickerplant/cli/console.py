@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import signal
 import sys
 import threading
 import time
+from _thread import start_new_thread
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from types import FrameType
+from typing import IO, TYPE_CHECKING, Any, Self, TextIO
 
 import msgspec
 import structlog
@@ -23,12 +25,10 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from tickerplant.cli.driver_logs import route_driver_logs
-from tickerplant.settings import Settings, read_settings, spool_folder
+from tickerplant.settings import Settings, read_settings
 
 if TYPE_CHECKING:
     from tickerplant.jobs.load import PartitionState
-    from tickerplant.logs.kinesis.options import KinesisOptions
-    from tickerplant.model import Log
     from tickerplant.stores.options import StoreOptions
 
 __all__ = [
@@ -36,7 +36,7 @@ __all__ = [
     "clock",
     "configure_logging",
     "err",
-    "open_log",
+    "lines_to",
     "out",
     "plain",
     "print_json",
@@ -71,45 +71,6 @@ def store_options() -> StoreOptions:
     )
 
 
-def open_log(url: str | None = None) -> Log:
-    """The log at a URL, by default that of the settings: a folder, or `kinesis://<stream>`."""
-    found = settings()
-    where = url or found.log
-    if where.startswith("kinesis://"):
-        from tickerplant.logs.kinesis.log import KinesisLog
-
-        return KinesisLog(_kinesis_options(where.removeprefix("kinesis://")))
-    from tickerplant.logs import open_log
-
-    return open_log(
-        where,
-        sync_interval_s=found.sync_interval_s,
-        segment_bytes=found.segment_bytes,
-        segment_age_s=found.segment_age_s,
-    )
-
-
-def _kinesis_options(stream: str) -> KinesisOptions:
-    from tickerplant.logs.kinesis.options import Keys, KinesisOptions
-    from tickerplant.logs.writer import Options
-
-    found = settings()
-    keys = Keys(found.aws_key, found.aws_secret, found.aws_session_token) if found.aws_key else None
-    return KinesisOptions(
-        stream,
-        Path(spool_folder(found.data, stream)),
-        region=found.aws_region or None,
-        endpoint=found.kinesis_endpoint or None,
-        keys=keys,
-        lanes=found.kinesis_lanes,
-        batch_messages=found.batch_size or KinesisOptions.batch_messages,
-        batch_age_s=found.batch_timeout_s,
-        max_attempts=found.max_attempts,
-        keep_segments=found.kinesis_keep_segments,
-        files=Options(found.sync_interval_s, found.segment_bytes, found.segment_age_s),
-    )
-
-
 def print_json(value: Any) -> None:
     """Write one JSON value and a newline to stdout."""
     sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
@@ -118,24 +79,40 @@ def print_json(value: Any) -> None:
 
 def configure_logging() -> None:
     """Send structured log lines at or above the set level to stderr."""
+    _configure(sys.stderr, colors=sys.stderr.isatty())
+
+
+def lines_to(file: IO[bytes]) -> None:
+    """Send log lines to a file from now on."""
+    _configure(io.TextIOWrapper(file, write_through=True), colors=False)
+
+
+def _configure(to: TextIO, colors: bool) -> None:
     level = logging.getLevelNamesMapping()[settings().log_level.upper()]
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0),
+            structlog.dev.ConsoleRenderer(colors=colors, pad_event_to=0),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(to),
     )
     route_driver_logs()
 
 
 @contextmanager
 def stop_on_signals() -> Iterator[threading.Event]:
-    """An event that SIGTERM and SIGINT set, so that a job ends at its next safe point."""
+    """An event that SIGTERM and SIGINT set, so that a job ends at its next safe point.
+
+    A thread of its own sets it: the signal may come while the main thread holds the event's lock, in `wait`.
+    """
     stop = threading.Event()
-    before = {s: signal.signal(s, lambda *_: stop.set()) for s in (signal.SIGTERM, signal.SIGINT)}
+
+    def end(number: int, frame: FrameType | None) -> None:
+        start_new_thread(stop.set, ())
+
+    before = {s: signal.signal(s, end) for s in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield stop
     finally:

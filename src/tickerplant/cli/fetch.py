@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime, timedelta
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, replace
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tickerplant.cli import console
+from tickerplant.clock import utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +39,8 @@ class _Wanted:
     again: bool
     is_poll: bool = False
     is_flat: bool = False
+    is_landing: bool = False
+    fresh_s: float | None = None
 
 
 def command(
@@ -53,7 +57,13 @@ def command(
     endpoint: Annotated[str | None, typer.Option(help="The endpoint; else the cheapest.")] = None,
     flat: Annotated[bool, typer.Option("--flat", help="Whole days out of the vendor's flat files.")] = False,
     again: Annotated[bool, typer.Option("--again", help="Ask again for what was asked in vain.")] = False,
+    fresh: Annotated[
+        str | None, typer.Option(help="Lists and snapshots answered so recently (50m, 20h) are not asked for again.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    no_load: Annotated[
+        bool, typer.Option("--no-load", help="Land the answers and leave them in the log to a loader.")
+    ] = False,
     poll: Annotated[str | None, typer.Option(help="Repeat so often (5m, 1h) while the market is open.")] = None,
     extended: Annotated[
         bool, typer.Option("--extended", help="With --poll: in pre-market and after-hours too.")
@@ -64,6 +74,7 @@ def command(
 ) -> None:
     """Ask a vendor for what is missing, land the answers, load them. Exit code 75 when the vendor's quota is spent."""
     from tickerplant.jobs.accounts import account, choose, client
+    from tickerplant.logs import open_log
     from tickerplant.stores import open_store
     from tickerplant.vendors import vendor as vendor_named
     from tickerplant.vendors import vendors
@@ -72,16 +83,20 @@ def command(
     _known(table)
     name = vendor or choose(settings, table, vendors())
     rhythm = _rhythm(poll, extended)
-    source, target = console.open_log(log), open_store(store or settings.store, options=console.store_options())
+    _able(no_load, flat, poll)
+    source = open_log(log or settings.log)
+    target = open_store(store or settings.store, read_only=no_load, options=console.store_options())
 
     def once(stop: Event, is_poll: bool) -> int:
         wanted = _wanted(
             table, interval, start, end, feed or account(settings, name).feed, endpoint, again, is_poll, flat
         )
+        wanted = replace(wanted, is_landing=no_load, fresh_s=_seconds("--fresh", fresh) if fresh else None)
         asking = client(settings, vendor_named(name))
         try:
             names = _symbols(source, target, asking, wanted, symbols, universe, on, all_symbols, stop)
-            return _once(source, target, asking, wanted, names, stop, dry_run=dry_run, as_json=as_json)
+            with _alone(wanted, name, names, stop):
+                return _once(source, target, asking, wanted, names, stop, dry_run=dry_run, as_json=as_json)
         finally:
             asking.limiter.close()
 
@@ -96,13 +111,31 @@ def command(
     raise typer.Exit(code)
 
 
+def _alone(wanted: _Wanted, vendor: str, names: list[str], stop: Event) -> AbstractContextManager[object]:
+    """With --no-load nobody else asks for these symbols meanwhile: the store does not say what is landed."""
+    from pathlib import Path
+
+    from tickerplant.jobs.claims import claimed
+
+    if not wanted.is_landing:
+        return nullcontext()
+    return claimed(Path(console.settings().data), vendor, wanted.table, names, stop)
+
+
+def _able(no_load: bool, flat: bool, poll: str | None) -> None:
+    from tickerplant.errors import UsageError
+
+    if no_load and (flat or poll is not None):
+        raise UsageError(f"--no-load: expected requests, was {'--flat' if flat else '--poll'}")
+
+
 def _rhythm(every: str | None, is_extended: bool) -> Rhythm | None:
     from tickerplant.errors import UsageError
     from tickerplant.jobs.poll import Rhythm
 
     if every is None and is_extended:
         raise UsageError("--extended: expected --poll with it, was without")
-    return None if every is None else Rhythm(timedelta(seconds=_seconds(every)), is_extended)
+    return None if every is None else Rhythm(timedelta(seconds=_seconds("--poll", every)), is_extended)
 
 
 def _poll(once: Callable[[datetime], bool], rhythm: Rhythm, stop: Event, as_json: bool) -> int:
@@ -140,12 +173,12 @@ def _wanted(
     from tickerplant.calendar import NEW_YORK, last_session
     from tickerplant.errors import UsageError
 
-    newest = last_session(datetime.now(UTC)).day
+    newest = last_session(utc_now()).day
     last = _day("--end", end) if end else newest + timedelta(days=1)
     first = _day("--start", start) if start else min(newest, last - timedelta(days=1))
     if first >= last:
         raise UsageError(f"--start: expected a day before --end {last}, was {first}")
-    today = datetime.now(UTC).astimezone(NEW_YORK).date()
+    today = utc_now().astimezone(NEW_YORK).date()
     length = (interval or "1m") if table == "bars" else None
     return _Wanted(table, length, first, min(last, today + timedelta(days=1)), feed, endpoint, again, is_poll, is_flat)
 
@@ -185,7 +218,7 @@ def _symbols(
         return []
     if not all_symbols:
         raise UsageError("fetch: expected symbols, --universe NAME or --all, was none of them")
-    if not listed(target, asking.vendor):
+    if not listed(target, asking.vendor) and not wanted.is_landing:
         console.err.print(f"no tickers of {asking.vendor} yet: asking for them first")
         tickers = _Wanted("tickers", None, wanted.start, wanted.end, None, None, False)
         _once(source, target, asking, tickers, [], stop, quiet=True)
@@ -195,32 +228,37 @@ def _symbols(
     return found
 
 
-def _plan(target: Store, asking: RestClient, wanted: _Wanted, names: list[str]) -> FetchPlan:
+def _plan(source: Log, target: Store, asking: RestClient, wanted: _Wanted, names: list[str]) -> FetchPlan:
     from tickerplant.calendar import sessions
     from tickerplant.jobs.coverage import Dataset, day_span
     from tickerplant.jobs.fetch_table import is_by_session, plan_lists, plan_sessions
+    from tickerplant.jobs.pending import pending
+    from tickerplant.vendors import vendor as vendor_named
 
     how: dict[str, Any] = {"endpoint": wanted.endpoint, "again": wanted.again, "is_poll": wanted.is_poll}
+    if wanted.is_landing:
+        how["landed"] = pending(source, target, vendor_named(asking.vendor), wanted.table, names)
     if not is_by_session(wanted.table):
         span = day_span(wanted.start)[0], day_span(wanted.end)[0]
+        how |= {"fresh_for": timedelta(seconds=wanted.fresh_s)} if wanted.fresh_s else {}
         return plan_lists(target, asking, wanted.table, names, span, **how)
     dataset = Dataset(asking.vendor, wanted.table, wanted.interval)
     return plan_sessions(target, asking, dataset, names, sessions(wanted.start, wanted.end), feed=wanted.feed, **how)
 
 
 def _cheapest(
-    target: Store, asking: RestClient, wanted: _Wanted, names: list[str]
+    source: Log, target: Store, asking: RestClient, wanted: _Wanted, names: list[str]
 ) -> tuple[FetchPlan, FlatSource | None]:
     """The plan of requests, or that of flat files when they are asked for or take less time; then with their source."""
     from tickerplant.jobs.fetch_table import is_by_session
     from tickerplant.jobs.flat import is_cheaper
 
-    is_able = is_by_session(wanted.table) and wanted.endpoint is None and not wanted.is_poll
+    is_able = is_by_session(wanted.table) and wanted.endpoint is None and not (wanted.is_poll or wanted.is_landing)
     files = _files(asking, wanted) if is_able or wanted.is_flat else None
     flat = None if files is None else _plan_flat(target, files, wanted, names, is_wish=wanted.is_flat)
     if wanted.is_flat and flat is not None:
         return flat, files
-    plan = _plan(target, asking, wanted, names)
+    plan = _plan(source, target, asking, wanted, names)
     if flat is not None and (flat.resumed > 0 or is_cheaper(plan, flat)):
         return flat, files
     return plan, None
@@ -275,11 +313,12 @@ def _once(
     """Plan, show, do, show; returns the exit code."""
     from tickerplant.jobs.fetch_table import load_answers, run_plan
     from tickerplant.jobs.flat import FlatOptions, run_flat
-    from tickerplant.jobs.joblog import job
+    from tickerplant.jobs.joblog import job, unlogged
     from tickerplant.vendors import vendor as vendor_named
 
-    load_answers(source, target, asking.vendor, vendor_named, stop)
-    plan, files = _cheapest(target, asking, wanted, names)
+    if not wanted.is_landing:
+        load_answers(source, target, asking.vendor, vendor_named, stop)
+    plan, files = _cheapest(source, target, asking, wanted, names)
     if not as_json and not quiet:
         _show_plan(plan, asking, wanted, len(names))
     if dry_run:
@@ -288,7 +327,8 @@ def _once(
         return 0
     selection = {"vendor": asking.vendor, "symbols": len(names)}
     selection |= {k: v for k, v in asdict(wanted).items() if v not in (None, False)}
-    with job(target, "fetch", selection) as run, console.Ticker(as_json or quiet) as ticker:
+    logged = nullcontext(unlogged("fetch", selection)) if wanted.is_landing else job(target, "fetch", selection)
+    with logged as run, console.Ticker(as_json or quiet) as ticker:
 
         def report(fetched: Fetched) -> None:
             ticker.say(f"fetching: {fetched.landed:,} answers, {fetched.chains:,} of {plan.requests:,} requests done")
@@ -298,6 +338,7 @@ def _once(
             summary = run_flat(source, target, files, vendor_named, plan, options=options, stop=stop, report=report)
         else:
             how: dict[str, Any] = {"polls": plan.polls, "stop": stop, "report": report, "again": wanted.again}
+            how["is_loading"] = not wanted.is_landing
             summary = run_plan(source, target, asking, vendor_named, plan.todos, **how)
         run.rows, run.bytes, run.calls = summary.rows, summary.bytes, summary.calls
         run.outcome = summary.fetched.outcome
@@ -359,18 +400,18 @@ def _show_done(summary: FetchSummary) -> None:
     for failure in f.failures[:10]:
         console.out.print(f"[red]failed[/] {', '.join(failure.symbols[:5])}: {console.plain(failure.reason)}")
     if f.outcome == "quota" and f.retry_after_s:
-        again = datetime.now(UTC) + timedelta(seconds=f.retry_after_s)
+        again = utc_now() + timedelta(seconds=f.retry_after_s)
         console.out.print(f"the allowance is spent; again from {console.clock(again)} UTC")
 
 
-def _seconds(text: str) -> float:
+def _seconds(option: str, text: str) -> float:
     from tickerplant.errors import UsageError
 
     units = {"s": 1.0, "m": 60.0, "h": 3600.0}
     try:
         value = float(text[:-1]) * units[text[-1:]]
     except (ValueError, KeyError):
-        raise UsageError(f"--poll: expected a distance such as 5m, 30s or 1h, was {text!r}") from None
+        raise UsageError(f"{option}: expected a distance such as 5m, 30s or 1h, was {text!r}") from None
     if value <= 0:
-        raise UsageError(f"--poll: expected a distance above 0, was {text!r}")
+        raise UsageError(f"{option}: expected a distance above 0, was {text!r}")
     return value

@@ -26,11 +26,12 @@ def command(
     from tickerplant.jobs.joblog import job
     from tickerplant.jobs.load import LoadOptions, load
     from tickerplant.jobs.reload import reload_quarantined
+    from tickerplant.logs import open_log
     from tickerplant.stores import open_store
     from tickerplant.vendors import vendor
 
     settings = console.settings()
-    source, target = console.open_log(log), open_store(store or settings.store, options=console.store_options())
+    source, target = open_log(log or settings.log), open_store(store or settings.store, options=console.store_options())
     try:
         if quarantined:
             again = reload_quarantined(source, target, vendor)

@@ -28,7 +28,9 @@ _READ_BYTES = 2**20
 
 
 def _open(url: str | None) -> Log:
-    return console.open_log(url)
+    from tickerplant.logs import open_log
+
+    return open_log(url or console.settings().log)
 
 
 def _time(ns: int | None) -> str:

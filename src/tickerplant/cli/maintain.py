@@ -16,7 +16,8 @@ from tickerplant.model import Maintained
 def command(
     store: Annotated[str | None, typer.Option(help="The store.")] = None,
     before: Annotated[
-        str | None, typer.Option(help="Maintain sessions before this day, such as 2026-11-20. Default: today.")
+        str | None,
+        typer.Option(help="Only sessions before this day, such as 2026-11-20; else all that are over."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
 ) -> None:

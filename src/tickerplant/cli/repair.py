@@ -9,6 +9,7 @@ import structlog
 import typer
 
 from tickerplant.cli import console
+from tickerplant.clock import utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,10 +42,11 @@ def command(
     """Fetch what was missed while nobody listened, and close the gaps. Exit code 75 when a hole has to wait."""
     from tickerplant.jobs.repair import RepairOptions
     from tickerplant.jobs.repair_holes import holes
+    from tickerplant.logs import open_log
     from tickerplant.stores import open_store
 
     settings = console.settings()
-    source, target = console.open_log(log), open_store(store or settings.store, options=console.store_options())
+    source, target = open_log(log or settings.log), open_store(store or settings.store, options=console.store_options())
     options = RepairOptions(timedelta(minutes=look_back), timedelta(seconds=settings.repair_settling_s))
     first = _since(since)
     try:
@@ -88,7 +90,7 @@ def _fill(
     """Fill every hole whose time has come."""
     from tickerplant.jobs.repair_holes import holes
 
-    for hole in holes(target, datetime.now(UTC), since, again):
+    for hole in holes(target, utc_now(), since, again):
         if stop.is_set():
             return
         result = _fill_one(settings, source, target, options, hole, stop, as_json)

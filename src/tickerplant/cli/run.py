@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+from contextlib import ExitStack
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from datetime import datetime
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,15 +27,11 @@ from tickerplant.cli.capture import (
     perform,
     say,
 )
-from tickerplant.errors import Fatal
+from tickerplant.errors import Fatal, UsageError
 
 if TYPE_CHECKING:
+    from tickerplant.jobs.run import Plan
     from tickerplant.settings import Settings
-
-
-def _loader_arguments(log: str, batch_seconds: float | None) -> list[str]:
-    pace = ["--batch-seconds", f"{batch_seconds:g}"] if batch_seconds else []
-    return ["load", "--log", log, "--follow", "--json", *pace]
 
 
 def _repairs(settings: Settings, url: str | None) -> bool:
@@ -53,6 +53,17 @@ def command(
     until: Until = None,
     encoding: Encoding = "json",
     always_open: AlwaysOpen = False,
+    calendar: Annotated[
+        bool | None,
+        typer.Option(
+            "--calendar/--now",
+            help="On the market's clock until stopped, or one capture from now on; else on the clock, unless an end "
+            "is given or the feed is always on (v2/test, one on this machine).",
+        ),
+    ] = None,
+    env: Annotated[
+        Path | None, typer.Option(help="A file of settings, NAME=value a line, for what the environment does not set.")
+    ] = None,
     batch_seconds: Annotated[float | None, typer.Option(min=0.01, help="Commit at least this often.")] = None,
     repair: Annotated[
         bool | None,
@@ -64,19 +75,107 @@ def command(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Capture, load and repair in one command, each in a process of its own; ends when everything captured is loaded
-    and every hole that can be is filled."""
-    from contextlib import ExitStack
+    """The whole plant on the market's clock: capture in sessions, load, repair, and each evening maintain, fetch,
+    transform, check. With an end, one capture and its load."""
+    if env is not None:
+        _take(env)
+    settings = console.settings()
+    request = Request(url, symbols, channels, log or settings.log, duration, until, encoding, always_open)
+    able = _repairs(settings, url) if repair is None else repair
+    if _is_on_calendar(settings, request, calendar):
+        _on_calendar(settings, request, store or settings.store, batch_seconds, able)
+    else:
+        _once(request, store or settings.store, batch_seconds, able, as_json)
 
-    from tickerplant.jobs.supervise import Follower
+
+def _take(env: Path) -> None:
+    """Put a file's settings into the environment, where children find them too."""
+    from dotenv import dotenv_values
+
+    if not env.is_file():
+        raise UsageError(f"--env: expected a file of settings, was {str(env)!r}")
+    for name, value in dotenv_values(env).items():
+        if value is not None:
+            os.environ.setdefault(name, value)
+
+
+def _is_on_calendar(settings: Settings, request: Request, wish: bool | None) -> bool:
+    from tickerplant.net.websocket import is_loopback
+
+    has_end = bool(request.duration or request.until or request.always_open)
+    if wish and has_end:
+        raise UsageError("--calendar: expected no --for, --until or --always-open beside it, was one of them")
+    url = request.url or settings.alpaca_url
+    is_always_on = is_loopback(url) or url.rstrip("/").endswith("/test")
+    return not has_end and not is_always_on if wish is None else wish
+
+
+def _into(request: Request, store: str) -> dict[str, str]:
     from tickerplant.settings import STORE_VARIABLES
 
-    settings = console.settings()
-    where = log or settings.log
-    request = Request(url, symbols, channels, where, duration, until, encoding, always_open)
-    into = {**dict.fromkeys(STORE_VARIABLES, ""), "TICKERPLANT_STORE": store or settings.store}
-    with Follower(_loader_arguments(where, batch_seconds), into) as follower, ExitStack() as beside:
-        if _repairs(settings, url) if repair is None else repair:
+    assert request.log is not None
+    return {**dict.fromkeys(STORE_VARIABLES, ""), "TICKERPLANT_STORE": store, "TICKERPLANT_LOG": request.log}
+
+
+def _on_calendar(settings: Settings, request: Request, store: str, batch_seconds: float | None, repairs: bool) -> None:
+    from tickerplant.cli.screen import Screen
+    from tickerplant.jobs.daemons import Surroundings
+    from tickerplant.jobs.run import run
+    from tickerplant.logs import open_log
+    from tickerplant.stores import open_store
+
+    plan = _plan(settings, request, batch_seconds, repairs)
+    data = Path(settings.data)
+    data.mkdir(parents=True, exist_ok=True)
+    with console.stop_on_signals() as stop, ExitStack() as opened, Screen(f"tickerplant {data}") as screen:
+        around = Surroundings(_into(request, store), _lines(data, opened) if screen.is_on else None)
+        assert request.log is not None
+        log, target = open_log(request.log), open_store(store, options=console.store_options())
+        opened.callback(target.close)
+        run(plan, log, target, around, data / "run.lock", stop, screen.show)
+
+
+def _lines(data: Path, opened: ExitStack) -> IO[bytes]:
+    """Where log lines go while the terminal shows the screen."""
+    file = opened.enter_context((data / "run.log").open("ab", buffering=0))
+    console.lines_to(file)
+    return file
+
+
+def _plan(settings: Settings, request: Request, batch_seconds: float | None, repairs: bool) -> Plan:
+    from tickerplant.jobs.run_plan import plan_of
+    from tickerplant.net.websocket import is_loopback
+    from tickerplant.settings import names
+
+    options = (("--url", request.url), ("--symbols", request.symbols), ("--channels", request.channels))
+    given = [word for name, value in options if value for word in (name, value)]
+
+    def capture(end: datetime) -> list[str]:
+        return ["capture", *given, "--encoding", request.encoding, "--until", end.isoformat(), "--json"]
+
+    channels = names(request.channels) if request.channels else settings.channels
+    simulated = is_loopback(request.url or settings.alpaca_url)
+    assert request.log is not None
+    return plan_of(
+        settings,
+        capture,
+        channels,
+        repairs=repairs,
+        fetches=not simulated or is_loopback(settings.alpaca_data_url),
+        log=request.log,
+        batch_seconds=batch_seconds,
+    )
+
+
+def _once(request: Request, store: str, batch_seconds: float | None, repairs: bool, as_json: bool) -> None:
+    """One capture with its load; ends when everything captured is loaded and every hole that can be is filled."""
+    from tickerplant.jobs.run_plan import loader_arguments
+    from tickerplant.jobs.supervise import Follower
+
+    where, into = request.log, _into(request, store)
+    assert where is not None
+    with Follower(loader_arguments(where, batch_seconds), into) as follower, ExitStack() as beside:
+        if repairs:
             beside.enter_context(Follower(["repair", "--log", where, "--follow", "--json"], into, "repair"))
         captured = perform(request, as_json)
     if follower.returncode != 0:

@@ -28,7 +28,7 @@ def command(
     corrected: Annotated[
         float, typer.Option(help="Share of the trades that are corrected or cancelled later.", min=0, max=1)
     ] = 1 / 5000,
-    log: Annotated[Path | None, typer.Option(help="Replay the frames of this log instead.")] = None,
+    log: Annotated[str | None, typer.Option(help="Replay the frames of this log instead.")] = None,
     partition: Annotated[str | None, typer.Option(help="Partition of the log, when it has several.")] = None,
     source: Annotated[
         str | None, typer.Option(help="Play rows that module:function yields for --path: lists of batches in order.")
@@ -117,7 +117,7 @@ def command(
 
 
 def _source(
-    log: Path | None, partition: str | None, reader: str | None, path: Path | None, market: tuple[Any, ...]
+    log: str | None, partition: str | None, reader: str | None, path: Path | None, market: tuple[Any, ...]
 ) -> Any:
     if log is not None and reader is not None:
         raise UsageError("simulate: expected --log or --source, were both")

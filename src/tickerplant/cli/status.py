@@ -116,6 +116,7 @@ def command(
     """Show what is there, how far it is loaded, which holes are known. Exit code 1 when the counters do not balance."""
     from tickerplant.jobs.coverage_report import datasets, line, report
     from tickerplant.jobs.status import status
+    from tickerplant.logs import open_log
     from tickerplant.stores import open_store
 
     settings = console.settings()
@@ -125,7 +126,7 @@ def command(
             _detail(target, coverage, vendor, (start, end), per_symbol, as_json)
             return
         lines = [line(report(target, d)) for d in datasets(target)]
-        found = status(console.open_log(log), target)
+        found = status(open_log(log or settings.log), target)
     finally:
         target.close()
     if as_json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -74,7 +75,12 @@ def _request(select: tuple[str, ...], full: bool, known_at: str | None, threads:
 
     found = console.settings()
     user = Path(found.models).expanduser() if found.models else None
-    return Request(select, full, moment(known_at), threads, tests, user, found.vendors, found.bar_intervals)
+    words = (select, full, moment(known_at), threads, tests, user, found.vendors, found.bar_intervals)
+    return Request(*words, cache=_cache())
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "tickerplant"
 
 
 def _tell(ticker: console.Ticker, item: ModelResult | str) -> None:

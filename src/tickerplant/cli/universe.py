@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from tickerplant.cli import console
+from tickerplant.clock import utc_now
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="Symbol lists with dates: Russell 3000, S&P 500, ..."
@@ -30,6 +31,7 @@ def import_list(
     """Land a file of symbols in the log and load it."""
     from tickerplant.jobs.joblog import job
     from tickerplant.jobs.universe import import_file
+    from tickerplant.logs import open_log
     from tickerplant.stores import open_store
     from tickerplant.vendors import vendor
 
@@ -37,7 +39,7 @@ def import_list(
     target = open_store(store or settings.store, options=console.store_options())
     try:
         with job(target, "universe import", {"name": name, "file": file.name, "on": on}) as run:
-            done = import_file(console.open_log(log), target, vendor, name, file, _day(on))
+            done = import_file(open_log(log or settings.log), target, vendor, name, file, _day(on))
             run.rows = done["rows"]
     finally:
         target.close()
@@ -83,7 +85,7 @@ def show(
 
     target = open_store(store or console.settings().store, read_only=True, options=console.store_options())
     try:
-        found = members(target, name, _day(on) or datetime.now(UTC).date())
+        found = members(target, name, _day(on) or utc_now().date())
     finally:
         target.close()
     if as_json:

@@ -12,12 +12,12 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import structlog
 
+from tickerplant.clock import utc_now
 from tickerplant.errors import TickerplantError
 from tickerplant.jobs.finding import Check
 from tickerplant.settings import Settings
@@ -72,7 +72,7 @@ def channels(settings: Settings) -> dict[str, Send]:
 def alert(data: Path, found: Sequence[Check], send: dict[str, Send], level: str = "fail") -> list[Alert]:
     """Tell every channel what began and what is over since the last run; returns what was told to at least one."""
     with _state(data) as known:
-        now = datetime.now(UTC).isoformat(timespec="seconds")
+        now = utc_now().isoformat(timespec="seconds")
         bad = {c.name: c for c in found if _RANK[c.outcome] >= _RANK[level]}
         for name, check in bad.items():
             entry = known.setdefault(name, {"id": f"{name} {now}", "since": now, "told": []})

@@ -32,15 +32,16 @@ when no `disconnected` record has opened the hole yet.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from inspect import signature
 
+from tickerplant.clock import now_ns
 from tickerplant.errors import UsageError
 from tickerplant.jobs.capture_link import Tally
 from tickerplant.jobs.capture_loop import Loop
 from tickerplant.jobs.capture_options import CaptureOptions, CaptureState, CaptureSummary, Job
 from tickerplant.jobs.capture_sessions import NearSessions
+from tickerplant.jobs.capture_shards import Shard
 from tickerplant.model import Credentials, Log, LogWriter, Selection, Vendor
 
 __all__ = ["CaptureOptions", "CaptureState", "CaptureSummary", "capture", "partition_of"]
@@ -48,11 +49,11 @@ __all__ = ["CaptureOptions", "CaptureState", "CaptureSummary", "capture", "parti
 _DEFAULTS = CaptureOptions()
 
 
-def partition_of(vendor: Vendor, url: str) -> str:
-    """The partition of the log that a capture of `url` owns: vendor and feed."""
+def partition_of(vendor: Vendor, url: str, shard: Shard | None = None) -> str:
+    """The partition of the log that a capture of `url` owns: vendor and feed, and the shard's name."""
     if vendor.feed_of is None or vendor.dialogue is None:
         raise UsageError(f"capture: expected a vendor with a live feed, was {vendor.name}")
-    return f"{vendor.name}.{vendor.feed_of(url)}"
+    return f"{vendor.name}.{vendor.feed_of(url)}" + (f".{shard.name}" if shard else "")
 
 
 def _writer(log: Log, partition: str, tally: Tally) -> LogWriter:
@@ -73,7 +74,7 @@ async def capture(
     options: CaptureOptions = _DEFAULTS,
     *,
     stop: asyncio.Event,
-    clock: Callable[[], int] = time.time_ns,
+    clock: Callable[[], int] = now_ns,
     report: Callable[[CaptureState], None] | None = None,
 ) -> CaptureSummary:
     """Land what `vendor` sends for `selection` in `log` until `stop` is set or the time of `options` is over.
@@ -82,7 +83,7 @@ async def capture(
     when the vendor refuses for good (after a `disconnected` record), OSError when the log cannot be written. The log
     is sealed on return.
     """
-    partition = partition_of(vendor, url)
+    partition = partition_of(vendor, url, options.shard)
     assert vendor.dialogue is not None
     tally = Tally(vendor.dialogue(selection, credentials).markers)
     writer = _writer(log, partition, tally)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import suppress
+from math import inf
 from random import Random
 from typing import Any, Literal
 
@@ -20,6 +21,8 @@ from tickerplant.net.backoff import Backoff
 log = structlog.get_logger()
 
 Ended = Literal["ended", "stopped"]
+
+_LOOK_S = 1.0
 
 
 class Loop:
@@ -68,12 +71,19 @@ class Loop:
         )
 
     async def _over(self) -> None:
-        job, options = self._job, self._job.options
-        ends = [options.duration_s] if options.duration_s is not None else []
+        """Wait for the end; a clock that is set, or a machine that slept, is noticed within a second."""
+        job, began = self._job, time.monotonic()
+        while not job.stop.is_set() and (left := self._left_s(began)) > 0:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(job.stop.wait(), min(left, _LOOK_S))
+
+    def _left_s(self, began: float) -> float:
+        options, left = self._job.options, inf
+        if options.duration_s is not None:
+            left = options.duration_s - (time.monotonic() - began)
         if options.until is not None:
-            ends.append(options.until.timestamp() - job.clock() / 1e9)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(job.stop.wait(), max(0.0, min(ends)) if ends else None)
+            left = min(left, options.until.timestamp() - self._job.clock() / 1e9)
+        return left
 
     async def _one_connection(self, over: asyncio.Task[None]) -> Link | None:
         """Connect, and stay until the connection or the capture is over. Returns the link if it was live to the end."""

@@ -12,6 +12,7 @@ from typing import Literal
 from tickerplant.calendar import Session
 from tickerplant.jobs.capture_link import Tally
 from tickerplant.jobs.capture_sessions import NearSessions
+from tickerplant.jobs.capture_shards import Shard
 from tickerplant.model import Credentials, Dialogue, LogWriter, Selection, Vendor
 from tickerplant.net.backoff import BackoffOptions
 from tickerplant.net.watchdog import WatchdogOptions
@@ -38,6 +39,8 @@ class CaptureOptions:
     seed: int | None = None
     max_attempts: int = 0
     """Connects that fail in a row before the capture ends with an error; 0 is never."""
+    shard: Shard | None = None
+    """Which of several captures this is: it owns a partition of its own; the selection is its share already."""
 
 
 @dataclass(frozen=True)

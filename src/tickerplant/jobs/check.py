@@ -8,14 +8,15 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from tickerplant.calendar import NEW_YORK, next_session
+from tickerplant.clock import utc_now
 from tickerplant.errors import UsageError
 from tickerplant.jobs.check_store import check_store
 from tickerplant.jobs.finding import Check
+from tickerplant.logs import open_log
 from tickerplant.settings import Settings
 from tickerplant.stores import is_postgres
 
@@ -121,7 +122,7 @@ def check_clock() -> Check:
 
 
 def _check_session() -> Check:
-    coming = next_session(datetime.now(UTC))
+    coming = next_session(utc_now())
     opens, closes = (t.astimezone(NEW_YORK) for t in (coming.pre_open, coming.post_close))
     early = ", early close" if coming.is_early_close else ""
     return Check("session", "ok", f"{coming.day} {opens:%H:%M} to {closes:%H:%M} New York{early}")
@@ -141,8 +142,13 @@ def owned(log: str) -> set[str]:
     return found
 
 
+def _written(settings: Settings) -> str:
+    """Where a capture on this machine writes to."""
+    return str(open_log(settings.log).folder)
+
+
 def _check_owner(settings: Settings) -> Iterator[Check]:
-    for name in sorted(owned(settings.log_folder)):
+    for name in sorted(owned(_written(settings))):
         yield Check("owner", "warn", f"a capture of {name} runs now", "a second one will be refused")
 
 
@@ -152,7 +158,7 @@ def check(settings: Settings) -> list[Check]:
         *_check_keys(settings),
         _check_url(settings),
         check_clock(),
-        *_check_disk("log", settings.log_folder),
+        *_check_disk("log", _written(settings)),
         *_check_store(settings),
         _check_session(),
         *_check_owner(settings),

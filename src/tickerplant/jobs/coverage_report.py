@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any
 
 import numpy as np
 
 from tickerplant.calendar import last_session, sessions
+from tickerplant.clock import utc_now
 from tickerplant.jobs.coverage import Coverage, Dataset, Reason, coverage
 from tickerplant.jobs.universe import listed
 from tickerplant.model import Store
@@ -67,7 +68,7 @@ def report(
     now: datetime | None = None,
 ) -> Coverage:
     """Coverage of a dataset; without a span that of everything asked for or there, until the last session."""
-    at = now or datetime.now(UTC)
+    at = now or utc_now()
     first, last = _span(store, dataset)
     newest = last_session(at).day
     begin = start or first or newest

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from threading import Event
@@ -17,6 +16,7 @@ from typing import TypeAlias
 
 import structlog
 
+from tickerplant.clock import now_ns
 from tickerplant.errors import BadData, Fatal, Retryable
 from tickerplant.jobs.entitlement import Entitlement
 from tickerplant.model import Kind, LogWriter
@@ -91,7 +91,7 @@ class _Fetch:
     report: Callable[[Fetched], None]
     plan: Entitlement
     is_whole: bool = False
-    clock: Callable[[], int] = time.time_ns
+    clock: Callable[[], int] = now_ns
     done: Fetched = field(default_factory=Fetched)
     fatal: Fatal | None = None
 
@@ -182,7 +182,7 @@ def fetch(
     report: Callable[[Fetched], None] = lambda fetched: None,
     plan: Entitlement | None = None,
     is_whole: bool = False,
-    clock: Callable[[], int] = time.time_ns,
+    clock: Callable[[], int] = now_ns,
 ) -> Fetched:
     """Ask for all chains, the first ones first, and land every answer. On return they are on disk.
 

@@ -5,13 +5,13 @@ The store's ledger decides, so the same call can be made again after anything.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from threading import Event
 
 from tickerplant.calendar import Session
+from tickerplant.clock import now_ns, utc_now
 from tickerplant.errors import Busy, UsageError
 from tickerplant.jobs.coverage import Coverage, Dataset, Refusals, coverage, without
 from tickerplant.jobs.entitlement import REMEMBERED, Entitlement, refused_endpoints
@@ -20,9 +20,10 @@ from tickerplant.jobs.landed import load_landed
 from tickerplant.jobs.load import VendorOf
 from tickerplant.jobs.load_decode import feed_of
 from tickerplant.jobs.load_repair import REPAIR, REST
+from tickerplant.jobs.pending import Pending, mine
 from tickerplant.jobs.plan import Cost, Plan, cost, plans
 from tickerplant.jobs.polled import POLLED, apart, polled_days, so_far, whole_todos
-from tickerplant.jobs.unfinished import unfinished
+from tickerplant.jobs.unfinished import KEPT, unfinished
 from tickerplant.model import Log, LogWriter, Store
 from tickerplant.net.http import RestClient, Traffic
 from tickerplant.rest import ALL, Ask
@@ -85,18 +86,24 @@ def plan_sessions(
     again: bool = False,
     now: datetime | None = None,
     is_poll: bool = False,
+    landed: Pending | None = None,
 ) -> FetchPlan:
     """What to ask for so that symbols have rows in sessions. Sessions that have not ended are left out, except for a
     poll's: that asks for the intraday bars so far of the running one.
 
-    With `again` what was asked in vain is asked for again; what the plan refused is after a day in any case.
+    With `again` what was asked in vain is asked for again; what the plan refused is after a day in any case. `landed`
+    is what the log says beyond the store; then only chains that begin with one of `symbols` are gone on with.
     """
-    at = now or datetime.now(UTC)
+    at = now or utc_now()
     over = [s for s in sessions if s.post_close <= at]
     refusals = Refusals(at - REMEMBERED, client.rest.is_plan_by_endpoint)
     before = coverage(store, dataset, symbols, over, again=again, refusals=refusals)
     begun = unfinished(store, dataset.vendor, dataset.table, at)
     open_holes = without(before, [t.call for t in begun])
+    if landed is not None:
+        landed = landed.since(at - KEPT)
+        open_holes = without(open_holes, landed.calls())
+        begun = mine(landed.begun(begun), symbols)
     begun = [t for t in begun if t.call.endpoint in {e.name for e in client.rest.endpoints}]
     limits, parallel = client.limiter.limits, client.options.parallel
     unseen, half_run = apart(open_holes, polled_days(store, dataset))
@@ -112,7 +119,7 @@ def plan_sessions(
     return FetchPlan(todos, chosen, total, others, before, tuple(polls))
 
 
-_FRESH = timedelta(hours=20)
+FRESH = timedelta(hours=20)
 """Lists and reference data answered this recently are not asked for again, unless told to."""
 
 
@@ -127,18 +134,26 @@ def plan_lists(
     again: bool = False,
     now: datetime | None = None,
     is_poll: bool = False,
+    landed: Pending | None = None,
+    fresh_for: timedelta = FRESH,
 ) -> FetchPlan:
-    """What to ask for so that reference data (tickers, splits, dividends, ...) of the span are fresh."""
-    at = now or datetime.now(UTC)
+    """What to ask for so that reference data (tickers, splits, dividends, ...) of the span are fresh: what was answered
+    within `fresh_for` is not asked for again. `landed` is what the log says beyond the store.
+    """
+    at = now or utc_now()
     fitting = [e for e in client.rest.endpoints if table in e.tables and endpoint in (None, e.name)]
     if not fitting:
         raise UsageError(f"fetch: expected {client.vendor} to have {table}, was no such endpoint")
     wanted = [e for e in fitting if (e.shape == "market") == (not symbols or tuple(symbols) == ALL)] or fitting
     fresh = (
-        set() if again or (is_poll and table == SNAPSHOTS.name) else _fresh(store, client.vendor, table, at - _FRESH)
+        set() if again or (is_poll and table == SNAPSHOTS.name) else _fresh(store, client.vendor, table, at - fresh_for)
     )
     asks: list[tuple[str, Ask]] = []
     todos: list[Todo] = list(unfinished(store, client.vendor, table, at))
+    if landed is not None:
+        landed = landed.since(at - KEPT)
+        fresh |= landed.fresh(at - fresh_for)
+        todos = landed.begun(todos)
     begun = {t.call.endpoint for t in todos}
     for e in wanted:
         names = [ALL[0]] if e.shape in ("market", "day") else [s for s in symbols if (e.name, s) not in fresh]
@@ -170,24 +185,26 @@ def run_plan(
     polls: Sequence[Todo] = (),
     stop: Event | None = None,
     report: Callable[[Fetched], None] = lambda fetched: None,
-    clock: Callable[[], int] = time.time_ns,
+    clock: Callable[[], int] = now_ns,
     again: bool = False,
     now: datetime | None = None,
+    is_loading: bool = True,
 ) -> FetchSummary:
     """Ask for everything and load the answers. What was landed before an error is loaded by the next run.
 
     With `again` also what the account's plan has refused within the last day. Answers to `polls` go to a partition
-    whose rows are compared with the store's, so that none is there twice.
+    whose rows are compared with the store's, so that none is there twice. Without `is_loading` the answers are left in
+    the log to whoever loads.
     """
     client.traffic = Traffic()
-    plan = Entitlement({} if again else refused_endpoints(store, client.vendor, now or datetime.now(UTC)))
+    plan = Entitlement({} if again else refused_endpoints(store, client.vendor, now or utc_now()))
     with free_writer(log, client.vendor) as writer:
         fetched = fetch(client, writer, todos, stop=stop, report=report, plan=plan, clock=clock)
     if polls and fetched.outcome in ("done", "failed"):
         with free_writer(log, client.vendor, REPAIR) as writer:
             more = fetch(client, writer, polls, stop=stop, report=report, plan=plan, is_whole=True, clock=clock)
         fetched = together(fetched, more)
-    rows = load_answers(log, store, client.vendor, vendor_of)
+    rows = load_answers(log, store, client.vendor, vendor_of) if is_loading else 0
     return FetchSummary(fetched, rows, client.traffic.calls, client.traffic.bytes)
 
 

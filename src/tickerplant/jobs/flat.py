@@ -8,7 +8,6 @@ piece that is in the log, without asking anybody (docs/decisions/0212-flat-files
 from __future__ import annotations
 
 import secrets
-import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ import msgspec
 import structlog
 
 from tickerplant.calendar import NEW_YORK, Session
+from tickerplant.clock import now_ns, utc_now
 from tickerplant.errors import BadData, Fatal, Retryable, UsageError
 from tickerplant.jobs.accounts import RestAccount
 from tickerplant.jobs.coverage import Dataset, Refusals, coverage, span, without
@@ -62,7 +62,7 @@ class FlatOptions:
     """`piece_bytes` is the least text of a line of the log, but for the last of a file."""
 
     piece_bytes: int = 4 << 20
-    clock: Callable[[], int] = time.time_ns
+    clock: Callable[[], int] = now_ns
 
 
 @dataclass
@@ -104,7 +104,7 @@ def plan_flat(
 
     Raises UsageError when no file holds the dataset, or when rows of quotes or trades would stand twice.
     """
-    at = now or datetime.now(UTC)
+    at = now or utc_now()
     endpoint = flat_endpoint(source.files, dataset)
     if endpoint is None:
         what = f"{dataset.table} {dataset.interval or ''}".strip()

@@ -5,18 +5,26 @@ Each finding has a name that stays, so that an alert can begin with it and be ov
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from contextlib import suppress
+from datetime import datetime, timedelta
 from pathlib import Path
 
+from tickerplant.bucket import is_bucket
 from tickerplant.calendar import session_at
+from tickerplant.clock import now_ns, utc_now
 from tickerplant.errors import TickerplantError
 from tickerplant.jobs.accounts import LIMITS_FILE, account, limits_of, rest_of
 from tickerplant.jobs.check import check_clock, nearest_folder, owned
 from tickerplant.jobs.finding import Check, Outcome
 from tickerplant.jobs.load_repair import live_partitions
-from tickerplant.logs import open_log
+from tickerplant.logs import AnyLog, open_log
+from tickerplant.logs.files import FilesLog
+from tickerplant.logs.kinesis.log import KinesisLog
+from tickerplant.logs.layout import SHIPPED
+from tickerplant.logs.s3_spool import Waiting
 from tickerplant.model import Log, Record, Store
 from tickerplant.net.limits import Limiter, account_name
 from tickerplant.settings import Settings
@@ -45,17 +53,21 @@ select what, outcome, error, started_at from (
 def health(settings: Settings, options: StoreOptions, now: datetime | None = None) -> list[Check]:
     """All findings, the worst of each kind named. A store that is away is a finding, not an error.
 
-    Of a log on Kinesis the spool on this machine is looked at; how far it is loaded is not told.
+    How far a log on Kinesis is loaded is not told: the stream would have to be read for it.
     """
-    at = now or datetime.now(UTC)
-    log = open_log(settings.log_folder)
-    found = [*_feeds(settings, log, at), *_disks(settings), check_clock(), *_quotas(settings)]
+    at = now or utc_now()
+    log = open_log(settings.log)
+    found = [*_shipping(settings, log), *_disks(settings, log), check_clock(), *_quotas(settings)]
+    try:
+        found = [*_feeds(log, at), *found]
+    except TickerplantError as error:
+        found.append(Check("log", "fail", str(error), "look at its service and the keys"))
     try:
         store = open_store(settings.store, read_only=True, options=options)
     except TickerplantError as error:
         return [*found, Check("store", "fail", str(error), "start the server, or `tickerplant config`")]
     try:
-        found += [*(_lags(log, store) if settings.log == settings.log_folder else ()), *_stored(store, at)]
+        found += [*(_lags(log, store) if isinstance(log, FilesLog) else ()), *_stored(store, at)]
     except TickerplantError as error:
         found.append(Check("store", "fail", str(error), "start the server, or `tickerplant config`"))
     finally:
@@ -69,10 +81,12 @@ def worst(found: list[Check]) -> Outcome:
     return "fail" if "fail" in outcomes else "warn" if "warn" in outcomes else "ok"
 
 
-def _feeds(settings: Settings, log: Log, at: datetime) -> Iterator[Check]:
-    """Whether each captured feed is written to while its session runs."""
-    running, owners = session_at(at), owned(settings.log_folder)
+def _feeds(log: AnyLog, at: datetime) -> Iterator[Check]:
+    """Whether each feed that is captured on this machine is written to while its session runs."""
+    running, owners = session_at(at), owned(str(log.folder))
     for partition in (p for vendor in vendors() for p in live_partitions(log, vendor)):
+        if not (log.folder / partition).is_dir():
+            continue
         name, age = f"feed {partition}", _age(log, partition)
         if running is None:
             yield Check(name, "ok", "no session now", value=age)
@@ -84,17 +98,43 @@ def _feeds(settings: Settings, log: Log, at: datetime) -> Iterator[Check]:
             yield Check(name, "ok", f"written to {age:,.0f} s ago", value=age)
 
 
-def _age(log: Log, partition: str) -> float:
-    """Seconds since a partition in a folder was written to."""
-    path = Path(log.url) / log.segments(partition)[-1].name
-    return max(0.0, time.time() - path.stat().st_mtime)
+def _age(log: AnyLog, partition: str) -> float:
+    """Seconds since a partition was written to on this machine."""
+    held = FilesLog(log.folder).segments(partition)
+    names = [held[-1].name] if held else []
+    for name in (*names, f"{partition}/{SHIPPED}"):
+        with suppress(FileNotFoundError):
+            return max(0.0, time.time() - (log.folder / name).stat().st_mtime)
+    return math.inf
 
 
-def _disks(settings: Settings) -> Iterator[Check]:
+def _waiting(log: AnyLog, limit_bytes: int) -> list[Waiting]:
+    if isinstance(log, KinesisLog):
+        return log.waiting(limit_bytes)
+    if log.is_here:
+        return []
+    from tickerplant.logs.s3 import waiting_in
+
+    return waiting_in(log, limit_bytes)
+
+
+def _shipping(settings: Settings, log: AnyLog) -> Iterator[Check]:
+    """What of a log on S3 or Kinesis waits on this machine, and why."""
+    for one in _waiting(log, settings.spool_bytes):
+        name, trouble = f"spool {one.partition}", one.trouble
+        shown = f"{one.bytes:,} bytes in {one.segments} segments wait, {one.limit_bytes:,} allowed"
+        if trouble:
+            shown += f"; nothing shipped for {max(0.0, time.time() - trouble.since_ns / 1e9):,.0f} s: {trouble.reason}"
+        outcome: Outcome = "fail" if one.is_over or (trouble and trouble.is_refused) else "warn" if trouble else "ok"
+        do = "" if outcome == "ok" else "look at the service; nothing is lost until the disk is full"
+        yield Check(name, outcome, shown, do, one.bytes)
+
+
+def _disks(settings: Settings, log: AnyLog) -> Iterator[Check]:
     import shutil
 
-    places = {"disk of the log": settings.log_folder}
-    if not is_postgres(settings.store):
+    places = {"disk of the log": str(log.folder)}
+    if not is_postgres(settings.store) and not is_bucket(settings.store):
         places["disk of the store"] = settings.store
     for name, url in places.items():
         usage = shutil.disk_usage(nearest_folder(url))
@@ -134,7 +174,7 @@ def _lags(log: Log, store: Store) -> Iterator[Check]:
         finally:
             reader.close()
         received = [e.item.received_at for e in entries if isinstance(e.item, Record)]
-        lag = max(0.0, time.time() - received[0] / 1e9) if received else 0.0
+        lag = max(0.0, now_ns() / 1e9 - received[0] / 1e9) if received else 0.0
         outcome: Outcome = "fail" if lag > _LAG_FAIL_S else "warn" if lag > _LAG_WARN_S else "ok"
         shown = f"{lag:,.0f} s behind" if lag else "everything is loaded"
         yield Check(f"lag {partition}", outcome, shown, "" if outcome == "ok" else "tickerplant load --follow", lag)

@@ -7,13 +7,14 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import msgspec
 import pyarrow as pa
 import structlog
 
+from tickerplant.clock import utc_now
 from tickerplant.errors import Busy, Retryable, TickerplantError
 from tickerplant.model import Batch, Counters, Position, Store
 from tickerplant.tables import JOBS
@@ -42,13 +43,18 @@ class Job:
     error: str | None = None
 
 
+def unlogged(what: str, selection: Mapping[str, Any]) -> Job:
+    """A run that leaves no row: it only lands, and many of them would queue up for the job log."""
+    return Job(secrets.token_hex(8), what, selection, utc_now())
+
+
 @contextmanager
 def job(store: Store, what: str, selection: Mapping[str, Any]) -> Iterator[Job]:
     """Write a run's row when it starts (`running`) and when it ends. A run that was killed stays `running`.
 
     A store that is away costs the row, not the run.
     """
-    run = Job(secrets.token_hex(8), what, selection, datetime.now(UTC))
+    run = Job(secrets.token_hex(8), what, selection, utc_now())
     _write(store, run, "running", None)
     try:
         yield run
@@ -57,7 +63,7 @@ def job(store: Store, what: str, selection: Mapping[str, Any]) -> Iterator[Job]:
         run.error = str(error) if isinstance(error, TickerplantError) else type(error).__name__
         raise
     finally:
-        _write(store, run, run.outcome, datetime.now(UTC))
+        _write(store, run, run.outcome, utc_now())
 
 
 def _write(store: Store, run: Job, outcome: str, ended_at: datetime | None) -> None:

@@ -32,8 +32,11 @@ def load_landed(
     stop = stop or Event()
     before = _stored(store, partitions)
     moved_at, seen = time.monotonic(), -1
-    while left := [p for p in partitions if has_more(log, store, p)]:
+    left = _behind(log, store, partitions)
+    while left:
         load(log, store, vendor_of, LoadOptions(leave_busy=True, settling_s=settling_s), partitions=left, stop=stop)
+        if not (left := _behind(log, store, left)):
+            break
         reached = sum(store.progress(p).position for p in left)
         if reached != seen:
             moved_at, seen = time.monotonic(), reached
@@ -42,6 +45,10 @@ def load_landed(
             break
         stop.wait(_LOOK_S)
     return _stored(store, partitions) - before
+
+
+def _behind(log: Log, store: Store, partitions: Sequence[str]) -> list[str]:
+    return [p for p in partitions if has_more(log, store, p)]
 
 
 def has_more(log: Log, store: Store, partition: str) -> bool:

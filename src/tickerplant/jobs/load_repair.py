@@ -17,6 +17,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tickerplant.clock import now_ns
 from tickerplant.errors import BadData, excerpt
 from tickerplant.jobs.gaps import Gap, gaps_batch
 from tickerplant.jobs.load_decode import decode_entries, feed_of, quarantine_batch
@@ -232,7 +233,7 @@ class RepairLoader:
     def wait_s(self) -> float:
         """Seconds until the clock lets the first whole request be compared; 0 when it is not the clock that waits."""
         unit = self._units[0] if self._units and self._units[0].is_whole else None
-        return max(0.0, (self._until(unit) - time.time_ns()) / 1e9) if unit else 0.0
+        return max(0.0, (self._until(unit) - now_ns()) / 1e9) if unit else 0.0
 
     def _until(self, unit: _Unit) -> int:
         return unit.received_at + (self._settling_ns if unit.chain else 0)
@@ -248,7 +249,7 @@ class RepairLoader:
 
 def is_loaded_until(log: Log, store: Store, vendor: str, until: int) -> bool:
     """Whether everything that was received live up to a moment (ns), which must be past, is in the store."""
-    return time.time_ns() >= until and all(_is_past(log, store, p, until) for p in live_partitions(log, vendor))
+    return now_ns() >= until and all(_is_past(log, store, p, until) for p in live_partitions(log, vendor))
 
 
 def _is_past(log: Log, store: Store, partition: str, until: int) -> bool:

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 
-from tickerplant.calendar import NEW_YORK, UTC
+from tickerplant.calendar import finished_before
+from tickerplant.clock import utc_now
 from tickerplant.errors import UsageError
 from tickerplant.model import Maintained, Store
-
-
-def today() -> date:
-    """The New York date now; its session is never maintained."""
-    return datetime.now(UTC).astimezone(NEW_YORK).date()
 
 
 def maintain(
@@ -21,15 +17,15 @@ def maintain(
     before: date | None = None,
     on_done: Callable[[Maintained], None] | None = None,
 ) -> list[Maintained]:
-    """Maintain the sessions before `before`, by default and at most the New York date now.
+    """Maintain the sessions before `before`, by default and at most those that are over, after-hours included.
 
-    Idempotent. `on_done` is called after each session's commit. Raises UsageError for a day after today.
+    Idempotent. `on_done` is called after each session's commit. Raises UsageError for a later day.
     """
-    now = today()
-    if before is not None and before > now:
-        raise UsageError(f"maintain: expected a day up to {now} (its session may be running), was {before}")
+    limit = finished_before(utc_now())
+    if before is not None and before > limit:
+        raise UsageError(f"maintain: expected a day up to {limit} (its session may be running), was {before}")
     done = []
-    for item in store.maintain(before or now, keep):
+    for item in store.maintain(before or limit, keep):
         done.append(item)
         if on_done:
             on_done(item)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from threading import Event
 
 import structlog
 
 from tickerplant.calendar import Session, last_session, next_session, session_at
+from tickerplant.clock import utc_now
 from tickerplant.errors import UsageError
 
 log = structlog.get_logger()
@@ -34,7 +35,7 @@ class Clock:
 
 def wall_clock(stop: Event) -> Clock:
     """The real one."""
-    return Clock(lambda: datetime.now(UTC), stop.wait)
+    return Clock(utc_now, stop.wait)
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from tickerplant.clock import utc_now
 from tickerplant.errors import UsageError
 from tickerplant.jobs.joblog import LEDGERS, job, note
 from tickerplant.model import Batch
@@ -35,7 +36,7 @@ def quality(
     Days of which the store has no rows are left out. `now` (default: now) decides which sessions are over. `told` is
     called before each question. Run again, it adds a run; nothing is replaced.
     """
-    at = now or datetime.now(UTC)
+    at = now or utc_now()
     about = {"days": len(days), "start": str(min(days, default="")), "end": str(max(days, default=""))}
     with job(store, "quality", about) as run:
         outcome = collect(run_rules(store, days, at, told), run.job, at)

@@ -11,12 +11,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from threading import Event
 
 import msgspec
 import structlog
 
+from tickerplant.clock import now_ns, utc_now
 from tickerplant.jobs.fetch import Fetched, Todo, fetch, todo_of
 from tickerplant.jobs.fetch_table import free_writer, plan_lists, run_plan
 from tickerplant.jobs.landed import load_landed
@@ -83,8 +84,9 @@ class _Work:
     options: RepairOptions
     stop: Event
     report: Callable[[Fetched], None]
-    began: datetime = field(default_factory=lambda: datetime.now(UTC))
+    began: datetime = field(default_factory=utc_now)
     chains: set[str] = field(default_factory=set)
+    active: list[str] | None = None
 
     def todos(self, found: Sequence[Stretch]) -> list[Todo]:
         """Requests for all stretches; rows come under the live feed's name."""
@@ -107,13 +109,15 @@ class _Work:
         seen = seen_symbols(self.store, self.hole, stretch)
         if named is None:
             return seen
-        return list(dict.fromkeys([*seen, *self._listed()]))
+        if self.active is None:
+            self.active = self._listed()
+        return list(dict.fromkeys([*seen, *self.active]))
 
     def _listed(self) -> list[str]:
         """Active tickers of the vendor; asked for when there are none yet."""
         if found := listed(self.store, self.client.vendor):
             return found
-        now = datetime.now(UTC)
+        now = utc_now()
         plan = plan_lists(self.store, self.client, "tickers", [], (now - timedelta(days=1), now))
         run_plan(self.log, self.store, self.client, self.vendor_of, plan.todos, stop=self.stop)
         return listed(self.store, self.client.vendor)
@@ -206,12 +210,12 @@ def _note(writer: LogWriter, result: HoleResult, fetched: Fetched) -> None:
     for gap in result.hole.gaps:
         tried = _tried(gap, result, fetched)
         state = "healed" if result.is_healed and gap.channel in TABLE_OF else "closed"
-        writer.append(Kind.CONTROL, time.time_ns(), msgspec.json.encode(gap.note(state, tried)))
+        writer.append(Kind.CONTROL, now_ns(), msgspec.json.encode(gap.note(state, tried)))
     writer.sync()
 
 
 def _tried(gap: GapRow, result: HoleResult, fetched: Fetched) -> Try:
-    at, tries = datetime.now(UTC).isoformat(), (gap.tried.tries if gap.tried else 0) + 1
+    at, tries = utc_now().isoformat(), (gap.tried.tries if gap.tried else 0) + 1
     if gap.channel not in TABLE_OF:
         return Try(at=at, tries=tries, problem=f"{gap.vendor} keeps no history of {gap.channel}", is_final=True)
     mine = [t for t in result.tables if t.stretch.table in TABLE_OF[gap.channel]]

@@ -55,7 +55,7 @@ def restore_lake(folder: Path, manifest: Manifest, store: AnyStore, replace: boo
     assert isinstance(store, LakeStore)
     if not replace and any(f.stats.num_records for name in TABLES for f in store.table_log(name).files()):
         raise _refuse(store.url)
-    root = store.root
+    root = store.on_disk("restore into")
     aside = _move_away(root)
     names = [n for n in manifest.tables if n != POSITIONS.name]
     for name in (*names, *(n for n in manifest.tables if n == POSITIONS.name)):

@@ -10,7 +10,7 @@ from tickerplant.jobs.fetch import Todo
 from tickerplant.model import Store
 from tickerplant.rest import Call
 
-_KEPT = timedelta(hours=24)
+KEPT = timedelta(hours=24)
 """How long a page token is trusted; an older chain is asked for from its start. A file's place never ends."""
 
 _SQL = """
@@ -25,5 +25,5 @@ order by m.chain
 
 def unfinished(store: Store, vendor: str, table: str, now: datetime) -> list[Todo]:
     """What to go on with, of the last day."""
-    rows = store.query(_SQL, [vendor, table, now - _KEPT]).to_pylist()
+    rows = store.query(_SQL, [vendor, table, now - KEPT]).to_pylist()
     return [Todo(msgspec.json.decode(r["next_call"], type=Call), chain=r["chain"]) for r in rows]

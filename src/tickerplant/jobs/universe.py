@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import secrets
-import time
 from datetime import date
 from pathlib import Path
 
+from tickerplant.clock import now_ns
 from tickerplant.errors import UsageError
 from tickerplant.jobs.load import VendorOf, load
 from tickerplant.model import Kind, Log, Store
@@ -48,7 +48,7 @@ def import_file(log: Log, store: Store, vendor_of: VendorOf, name: str, file: Pa
     params = (("universe", name), *((("as_of", on.isoformat()),) if on else ()))
     call = Call(endpoint="file", table="universe", path=file.name, params=params, feed="file")
     with free_writer(log, "universe") as writer:
-        writer.append(Kind.RESPONSE, time.time_ns(), body, encode_asked(Asked(call=call, chain=secrets.token_hex(8))))
+        writer.append(Kind.RESPONSE, now_ns(), body, encode_asked(Asked(call=call, chain=secrets.token_hex(8))))
         writer.sync()
     partitions = [p for p in log.partitions() if p.startswith("universe.rest")]
     gained = load(log, store, vendor_of, partitions=partitions).counters

@@ -11,6 +11,8 @@ from tickerplant.errors import UsageError
 
 RAW, SEALED, UNFINISHED = ".jsonl", ".jsonl.zst", ".jsonl.zst.unfinished"
 OWNER = "owner.lock"
+SHIPPED = "shipped.json"
+"""Beside the segments of a spool: how far they are shipped."""
 
 _SEGMENT = re.compile(r"(\d{10})(\.jsonl(?:\.zst(?:\.unfinished)?)?)")
 _PARTITION = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)(?:\.[A-Za-z0-9_-]+)?")
@@ -48,6 +50,12 @@ def is_partition(name: str) -> bool:
 def segment_path(folder: Path, number: int, form: str) -> Path:
     """The file of a segment in one form."""
     return folder / f"{number:010d}{form}"
+
+
+def segment_number(name: str, form: str) -> int | None:
+    """The segment that a file's name in one form means; None for any other name."""
+    matched = _SEGMENT.fullmatch(name)
+    return int(matched[1]) if matched and matched[2] == form else None
 
 
 def list_files(folder: Path) -> Files:

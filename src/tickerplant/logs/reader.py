@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Literal
 
-from tickerplant.logs.layout import list_files
-from tickerplant.logs.owner import is_owned
+from tickerplant.logs.place import Where, place_of
 from tickerplant.logs.salvage import DAMAGE_BYTES, Joiner, Splitter
-from tickerplant.logs.sources import Chunk, Source, open_source
+from tickerplant.logs.sources import Chunk, Source
 from tickerplant.model import Damage, Entry, Kind, Position, Record, position, split_position
 
 READ_BYTES = 2**20
@@ -28,8 +26,8 @@ class FilesReader:
 
     position: Position
 
-    def __init__(self, folder: Path, start: Position = START) -> None:
-        self._folder = folder
+    def __init__(self, where: Where, start: Position = START) -> None:
+        self._place = place_of(where)
         self.position = start
         self._segment, self._offset = split_position(start)
         self._settled = -1
@@ -54,8 +52,8 @@ class FilesReader:
         A new owner only adds segments, so what nobody owned at one moment after the segments were listed stays as it
         is, whoever comes then.
         """
-        newest, before = max(list_files(self._folder).numbers, default=-1), self.position
-        if is_owned(self._folder):
+        newest, before = max(self._place.files().numbers, default=-1), self.position
+        if self._place.is_owned():
             return []
         self._settled = newest
         entries = self.read()
@@ -83,17 +81,17 @@ class FilesReader:
 
     def _open(self) -> bool:
         """Open the segment to read, or the next one there is when it is gone; False when there is none."""
-        numbers = [n for n in list_files(self._folder).numbers if n >= self._segment]
+        numbers = [n for n in self._place.files().numbers if n >= self._segment]
         if not numbers:
             return False
         if numbers[0] != self._segment:
             self._segment, self._offset = numbers[0], 0
-        self._source = open_source(self._folder, self._segment)
+        self._source = self._place.open(self._segment)
         return self._source is not None
 
     def _next_segment(self) -> bool:
         """Go on to the next segment; False while there is none."""
-        numbers = [n for n in list_files(self._folder).numbers if n > self._segment]
+        numbers = [n for n in self._place.files().numbers if n > self._segment]
         if not numbers:
             return False
         if self._source:
@@ -105,7 +103,7 @@ class FilesReader:
         """Whether nothing will be added to the segment being read."""
         if self._segment <= self._settled:
             return True
-        files = list_files(self._folder)
+        files = self._place.files()
         return self._segment in files.sealed or max(files.numbers, default=-1) > self._segment
 
     def _read_block(self, size: int) -> tuple[list[Entry], More]:
@@ -153,22 +151,23 @@ class FilesReader:
         ]
 
     def _before(self, at: Position) -> int | None:
-        found = next(records_back(self._folder, at), None)
+        found = next(records_back(self._place, at), None)
         return found.received_at if found else None
 
     def _after(self, at: Position) -> int | None:
-        return first_received_at(self._folder, at)
+        return first_received_at(self._place, at)
 
 
 def _is_timeless(item: Record | Damage) -> bool:
     return isinstance(item, Damage) and item.before is None and item.after is None
 
 
-def first_received_at(folder: Path, at: Position) -> int | None:
+def first_received_at(where: Where, at: Position) -> int | None:
     """Receipt (ns) of the first whole line at or after a position, None when there is none yet."""
     first, offset = split_position(at)
-    for number in list_files(folder).numbers:
-        source = open_source(folder, number) if number >= first else None
+    place = place_of(where)
+    for number in place.files().numbers:
+        source = place.open(number) if number >= first else None
         if source is None:
             continue
         try:
@@ -196,15 +195,16 @@ def _first_in(source: Source, offset: int) -> int | None:
         offset, size = offset + used, size if used else size * 2
 
 
-def chunks_back(folder: Path, before: Position | None = None, segments: int | None = None) -> Iterator[bytes]:
+def chunks_back(where: Where, before: Position | None = None, segments: int | None = None) -> Iterator[bytes]:
     """Bytes before a position (None: the end), last first, each from a line's start.
 
     At most so many `segments` that hold any bytes are looked at.
     """
     last, offset = split_position(before) if before is not None else (None, 0)
     left = segments
-    for number in reversed(list_files(folder).numbers):
-        source = open_source(folder, number) if left != 0 and (last is None or number <= last) else None
+    place = place_of(where)
+    for number in reversed(place.files().numbers):
+        source = place.open(number) if left != 0 and (last is None or number <= last) else None
         if source is None:
             continue
         has_bytes = False
@@ -218,19 +218,19 @@ def chunks_back(folder: Path, before: Position | None = None, segments: int | No
             left -= 1
 
 
-def records_back(folder: Path, before: Position | None = None) -> Iterator[Record]:
+def records_back(where: Where, before: Position | None = None) -> Iterator[Record]:
     """Whole records before a position (None: the end), last first."""
     splitter = Splitter()
-    for data in chunks_back(folder, before):
+    for data in chunks_back(where, before):
         for entry in reversed(splitter.split(data, 0, final=True)[0]):
             if isinstance(entry.item, Record):
                 yield entry.item
 
 
-def last_connection(folder: Path) -> Record | None:
+def last_connection(where: Where) -> Record | None:
     """The last CONNECTED or DISCONNECTED record of the last two segments that hold bytes."""
     splitter = Splitter()
-    for data in chunks_back(folder, segments=2):
+    for data in chunks_back(where, segments=2):
         if b'connected",' not in data:
             continue
         for entry in reversed(splitter.split(data, 0, final=True)[0]):

@@ -6,7 +6,7 @@ import os
 import queue
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -98,8 +98,8 @@ def seal(folder: Path, number: int, stop: threading.Event) -> None:
 class Sealer:
     """Seals segments of one partition one after the other in a background thread."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, on_sealed: Callable[[], object] | None = None) -> None:
+        self._folder, self._on_sealed = folder, on_sealed
         self._queue: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"seal {folder.name}", daemon=True)
@@ -128,3 +128,5 @@ class Sealer:
             log.warning("segment left unsealed", partition=self._folder.name, segment=number, error=str(error))
         else:
             log.info("segment sealed", partition=self._folder.name, segment=number)
+            if self._on_sealed:
+                self._on_sealed()

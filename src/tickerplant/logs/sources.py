@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from bisect import bisect_right
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from tickerplant.errors import BadData
 from tickerplant.logs import frames
 from tickerplant.logs.layout import RAW, SEALED, segment_path
+from tickerplant.model import Segment
 
 BACK_BYTES = 2**16
 
@@ -51,8 +53,8 @@ class RawSource:
 
     is_sealed = False
 
-    def __init__(self, path: Path) -> None:
-        self._fd = os.open(path, os.O_RDONLY)
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
 
     def read(self, offset: int, size: int, is_finished: bool) -> Chunk:
         """See Source."""
@@ -85,8 +87,8 @@ class SealedSource:
 
     is_sealed = True
 
-    def __init__(self, path: Path) -> None:
-        self._fd = os.open(path, os.O_RDONLY)
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
         self._frames = frames.index(self._read_at, os.fstat(self._fd).st_size)
         self._starts = [frame.start for frame in self._frames]
         self._number, self._data = -1, b""
@@ -140,7 +142,28 @@ def open_source(folder: Path, number: int) -> Source | None:
     """The bytes of a segment, raw where both forms exist; None when there is no such segment."""
     for form, kind in ((RAW, RawSource), (SEALED, SealedSource), (RAW, RawSource)):
         try:
-            return kind(segment_path(folder, number, form))
+            return kind(os.open(segment_path(folder, number, form), os.O_RDONLY))
         except FileNotFoundError:
             continue
+    return None
+
+
+def _read_at(fd: int, offset: int, size: int) -> bytes:
+    return os.pread(fd, size, offset)
+
+
+def stored_segment(folder: Path, number: int) -> Segment | None:
+    """A segment in a folder; None when it is not there."""
+    for form in (RAW, SEALED, RAW):
+        path = segment_path(folder, number, form)
+        try:
+            fd = os.open(path, os.O_RDONLY)
+        except FileNotFoundError:
+            continue
+        try:
+            stored = os.fstat(fd).st_size
+            size = stored if form == RAW else frames.total_size(partial(_read_at, fd), stored)
+        finally:
+            os.close(fd)
+        return Segment(folder.name, number, size, stored, form == SEALED, f"{folder.name}/{path.name}")
     return None

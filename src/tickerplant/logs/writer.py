@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from tickerplant.errors import Fatal
 from tickerplant.logs.layout import (
@@ -25,6 +25,7 @@ from tickerplant.logs.layout import (
 )
 from tickerplant.logs.line import encode_payload, prefix_of
 from tickerplant.logs.owner import Owner
+from tickerplant.logs.place import Tail
 from tickerplant.logs.reader import last_connection, records_back
 from tickerplant.logs.sealing import Sealer
 from tickerplant.model import Kind, Record
@@ -47,18 +48,40 @@ class Options:
 DEFAULTS = Options()
 
 
+class Shipping(Protocol):
+    """What takes sealed segments of a folder elsewhere. `begin` and `end` are called while the folder is owned."""
+
+    def begin(self) -> Tail:
+        """Where the partition goes on, here and elsewhere; start taking what was left behind."""
+        ...
+
+    def sealed(self) -> None:
+        """A segment is sealed; called in the sealing thread."""
+        ...
+
+    def end(self) -> None:
+        """Nothing more will be sealed: take what can be taken now, leave the rest; idempotent."""
+        ...
+
+
+def tail_of(folder: Path) -> Tail:
+    """Where a partition that is all in a folder goes on."""
+    number = max(list_files(folder).numbers, default=-1) + 1
+    return Tail(number, next(records_back(folder), None), last_connection(folder))
+
+
 class _Segments:
     """The file being written, and the ones before it that wait for sealing. Used by the writing thread only."""
 
-    def __init__(self, folder: Path, options: Options) -> None:
+    def __init__(self, folder: Path, options: Options, first: int, on_sealed: Callable[[], object] | None) -> None:
         files = list_files(folder)
         self._folder, self._options = folder, options
-        self._next = max(files.numbers, default=-1) + 1
+        self._next = first
         self._leftovers = sorted(files.raw)
         for number in files.unfinished:
             segment_path(folder, number, UNFINISHED).unlink(missing_ok=True)
         self._fd, self._size, self._opened = -1, 0, 0.0
-        self.sealer = Sealer(folder)
+        self.sealer = Sealer(folder, on_sealed)
 
     def write(self, data: bytes) -> None:
         """Write whole lines, in as many segments as the size asks for, and make them durable."""
@@ -123,16 +146,22 @@ class FilesWriter:
     """The last CONNECTED or DISCONNECTED record found on opening, in the last two segments."""
 
     def __init__(
-        self, folder: Path, options: Options = DEFAULTS, on_chunk: Callable[[bytes], object] | None = None
+        self,
+        folder: Path,
+        options: Options = DEFAULTS,
+        on_chunk: Callable[[bytes], object] | None = None,
+        shipping: Shipping | None = None,
     ) -> None:
         vendor, feed = vendor_and_feed(folder.name)
         make_folder(folder)
         self._owner = Owner(folder)
+        self._shipping = shipping
         try:
-            last = next(records_back(folder), None)
-            self.last_connection = last_connection(folder)
-            self._segments = _Segments(folder, options)
+            number, last, self.last_connection = shipping.begin() if shipping else tail_of(folder)
+            self._segments = _Segments(folder, options, number, shipping.sealed if shipping else None)
         except BaseException:
+            if shipping:
+                shipping.end()
             self._owner.release()
             raise
         self.last_received_at = last.received_at if last else None
@@ -209,6 +238,8 @@ class FilesWriter:
         self._thread.join()
         try:
             self._segments.close(is_sound=self._failure is None)
+            if self._shipping:
+                self._shipping.end()
         finally:
             self._owner.release()
         if self.synced_records < self._taken_records:

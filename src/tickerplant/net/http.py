@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from random import Random
+from ssl import SSLContext
 from typing import Self
 
 import httpx2
@@ -51,6 +53,12 @@ class Traffic:
     waited_s: float = 0.0
 
 
+@cache
+def _trusted() -> SSLContext:
+    """The certificates that every client of this process trusts; reading them takes longer than a short answer."""
+    return httpx2.create_ssl_context()
+
+
 @dataclass
 class RestClient:
     """Asks one vendor with one account. Used within `async with`; calls may run side by side."""
@@ -68,7 +76,9 @@ class RestClient:
 
     async def __aenter__(self) -> Self:
         limits = httpx2.Limits(max_connections=self.options.parallel)
-        self._http = httpx2.AsyncClient(timeout=self.options.timeout_s, limits=limits, follow_redirects=False)
+        self._http = httpx2.AsyncClient(
+            verify=_trusted(), timeout=self.options.timeout_s, limits=limits, follow_redirects=False
+        )
         return self
 
     async def __aexit__(self, *error: object) -> None:

@@ -15,9 +15,9 @@ import pyarrow.compute as pc
 from tickerplant.calendar import NEW_YORK
 from tickerplant.model import Batch, Entry, Kind, Position, Record
 from tickerplant.schema import TIMESTAMP, Table
-from tickerplant.simulator.dialect import Dialect
 from tickerplant.simulator.source import UNKNOWN, Ints, Slice
 from tickerplant.tables import TABLES
+from tickerplant.vendors.dialect import Dialect
 
 _DATES = ("session", "ex_date", "effective_on", "as_of")
 

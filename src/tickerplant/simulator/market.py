@@ -22,11 +22,11 @@ from tickerplant.model import Batch
 from tickerplant.schema import Table
 from tickerplant.simulator import activity
 from tickerplant.simulator.bars import PRICE_SCALE, SIZE_SCALE, Prints, Window
-from tickerplant.simulator.dialect import Dialect
 from tickerplant.simulator.halts import Diary, Halts, Row, afterthoughts, band, plan_halts, write_halts
 from tickerplant.simulator.source import SLICE_MESSAGES, Rows, Source, Symbols, Timed, slices
 from tickerplant.simulator.tickers import tickers
 from tickerplant.tables import BARS, DAILY_BARS, QUOTES, TABLES, TRADES
+from tickerplant.vendors.dialect import Dialect
 
 Ints = npt.NDArray[np.int64]
 _SECOND = 1_000_000_000

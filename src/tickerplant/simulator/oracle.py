@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tickerplant.fingerprint import Fingerprint, Hashes, Tally
-from tickerplant.simulator.dialect import Dialect
 from tickerplant.simulator.source import GARBLED, UNKNOWN, Ints, Slice
 from tickerplant.simulator.truth import Truth
+from tickerplant.vendors.dialect import Dialect
 
 
 class Accounts:

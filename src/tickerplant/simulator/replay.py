@@ -13,8 +13,8 @@ import pyarrow as pa
 from tickerplant.errors import UsageError
 from tickerplant.fingerprint import row_hashes
 from tickerplant.model import Batch, Entry, Kind, Log, Position, Record
-from tickerplant.simulator.dialect import Dialect
 from tickerplant.simulator.source import GARBLED, SLICE_MESSAGES, UNKNOWN, Slice, Source, Symbols
+from tickerplant.vendors.dialect import Dialect
 
 _READ_BYTES = 4 << 20
 

@@ -17,15 +17,16 @@ import structlog
 from picows import WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener, ws_create_server
 
 from tickerplant.model import Secret
+from tickerplant.net.served import Connection
 from tickerplant.rest import History
 from tickerplant.simulator.client import Client
-from tickerplant.simulator.dialect import Connection, Dialect
 from tickerplant.simulator.faults import Fault, Schedule, random_plan, random_plan_by_messages
 from tickerplant.simulator.history import MarketHistory
 from tickerplant.simulator.oracle import Ledger
 from tickerplant.simulator.player import Player
 from tickerplant.simulator.rest import RestOptions, RestServers, serving
 from tickerplant.simulator.source import Source
+from tickerplant.vendors.dialect import Dialect
 
 log = structlog.get_logger()
 

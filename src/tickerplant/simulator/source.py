@@ -18,8 +18,8 @@ import pyarrow as pa
 from tickerplant.errors import UsageError
 from tickerplant.fingerprint import Hashes, row_hashes
 from tickerplant.model import Batch
-from tickerplant.simulator.dialect import Dialect
 from tickerplant.tables import BARS, DAILY_BARS, TRADE_CORRECTIONS
+from tickerplant.vendors.dialect import Dialect
 
 Ints = npt.NDArray[np.int64]
 Rows = Mapping[int, Mapping[str, Any]]

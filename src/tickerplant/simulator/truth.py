@@ -13,10 +13,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tickerplant.fingerprint import Fingerprint, Hashes, Tally, row_hashes
-from tickerplant.simulator.dialect import Dialect
 from tickerplant.simulator.present import Row, present
 from tickerplant.simulator.source import UNKNOWN, Ints, Slice
 from tickerplant.tables import BARS, DAILY_BARS, TRADES
+from tickerplant.vendors.dialect import Dialect
 
 _REPLACED = (BARS.name, DAILY_BARS.name)
 _MOST_SNAPSHOTS = 32

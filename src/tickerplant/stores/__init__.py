@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import unquote, urlsplit
 
+from tickerplant.bucket import Bucket, access_of, is_bucket
 from tickerplant.errors import UsageError
 from tickerplant.stores.options import KEEP_VERSIONS, StoreOptions
 
 if TYPE_CHECKING:
+    from tickerplant.settings import Settings
     from tickerplant.stores.lake import LakeStore
+    from tickerplant.stores.object_path import ObjectPath
     from tickerplant.stores.postgres import PostgresStore
 
 
@@ -29,8 +32,8 @@ def open_store(
     keep_versions: timedelta = KEEP_VERSIONS,
     options: StoreOptions | None = None,
 ) -> AnyStore:
-    """The store at `url`: a folder or `file://` URL is a lake, `postgresql://` a server, `postgresql+embedded:///path`
-    a server of our own in a folder.
+    """The store at `url`: a folder, `file://` or `s3://bucket/prefix` is a lake, `postgresql://` a server,
+    `postgresql+embedded:///path` a server of our own in a folder. S3 is reached as the settings of the environment say.
 
     `keep_versions` (of a lake) is for how long `as_of` can go back; `options` overrides it. With `read_only` nothing is
     created and `write` and `maintain` raise UsageError. Raises UsageError for a scheme that is not supported or whose
@@ -42,7 +45,7 @@ def open_store(
     from tickerplant.stores.lake import LakeStore
 
     return LakeStore(
-        _folder(url),
+        in_bucket(url) if is_bucket(url) else _folder(url),
         read_only=read_only,
         keep_versions=chosen.keep_versions,
         retention=chosen.retention,
@@ -73,6 +76,14 @@ def _postgres(url: str, options: StoreOptions, read_only: bool) -> PostgresStore
     return PostgresStore(url, options, read_only=read_only)
 
 
+def in_bucket(url: str, settings: Settings | None = None) -> ObjectPath:
+    """The place of a lake at an s3:// URL, reached as the settings say (without any: those of the environment)."""
+    from tickerplant.settings import read_settings
+    from tickerplant.stores.object_path import ObjectPath
+
+    return ObjectPath(Bucket(url, access_of(settings or read_settings())))
+
+
 def _folder(url: str) -> Path:
     scheme, separator, _ = url.partition("://")
     if not url.strip():
@@ -81,4 +92,4 @@ def _folder(url: str) -> Path:
         return Path(url).expanduser()
     if scheme == "file":
         return Path(unquote(urlsplit(url).path))
-    raise UsageError(f"store: expected a folder, a file:// or a postgresql:// URL, was the scheme {scheme}://")
+    raise UsageError(f"store: expected a folder, a file://, s3:// or postgresql:// URL, was the scheme {scheme}://")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,19 +14,22 @@ from urllib.parse import quote
 import pyarrow as pa
 
 from tickerplant.errors import Busy, UsageError
-from tickerplant.model import Batch, Counters, Housing, Maintained, Position, Progress, Retention, Selection
+from tickerplant.model import Batch, Counters, Housing, Lease, Maintained, Position, Progress, Retention, Selection
 from tickerplant.schema import TIMESTAMP, Table
+from tickerplant.stores.lake_actions import State
 from tickerplant.stores.lake_files import by_session, write_file
 from tickerplant.stores.lake_history import pack
 from tickerplant.stores.lake_log import CHECKPOINT_EVERY, RETIRED, Moved, TableLog
 from tickerplant.stores.lake_marts import FOLDER, Marts
 from tickerplant.stores.lake_rewrite import Merging, merge_small, upsert
 from tickerplant.stores.lease import FileLease
+from tickerplant.stores.object_path import Folder, open_parquet
 from tickerplant.tables import PLANT_TABLES, POSITIONS, TABLES, VENDOR_TABLES
 
 if TYPE_CHECKING:
     from tickerplant.stores.lake_query import Engine
 
+_AT_ONCE = 8
 _ORDER = {t.name: i for i, t in enumerate((*VENDOR_TABLES, *PLANT_TABLES))}
 
 
@@ -37,7 +41,7 @@ class LakeStore:
 
     def __init__(
         self,
-        root: Path,
+        root: Folder,
         *,
         read_only: bool = False,
         keep_versions: timedelta = timedelta(days=7),
@@ -54,6 +58,12 @@ class LakeStore:
         self._logs = {name: TableLog(self.root, table) for name, table in TABLES.items()}
         self._engine: Engine | None = None
 
+    def on_disk(self, what: str) -> Path:
+        """The lake's folder. Raises UsageError for one in a bucket, which `what` cannot be done with."""
+        if not isinstance(self.root, Path):
+            raise UsageError(f"{self.url}: expected a lake in a folder to {what}, was in a bucket")
+        return self.root
+
     def table_log(self, name: str) -> TableLog:
         """The transaction log of a table."""
         return self._logs[name]
@@ -64,17 +74,23 @@ class LakeStore:
 
     def progress(self, partition: str) -> Progress:
         """Where to resume; position 0 for a partition never loaded."""
-        reached = {log.refresh().transactions.get(partition, 0) for log in self._logs.values()}
+        reached = {state.transactions.get(partition, 0) for state in self._states()}
         at, counters = self._position(partition)
         return Progress(at, counters, tuple(Position(p) for p in sorted(reached) if p > at))
 
+    def _states(self) -> list[State]:
+        """The newest state of each table."""
+        if isinstance(self.root, Path):
+            return [log.refresh() for log in self._logs.values()]
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            return list(pool.map(TableLog.refresh, self._logs.values()))
+
     def _position(self, partition: str) -> tuple[Position, Counters]:
         import pyarrow.compute as pc
-        import pyarrow.parquet as pq
 
         log = self._logs[POSITIONS.name]
         for file in log.files():
-            rows = pq.ParquetFile(log.folder / file.path).read()
+            rows = open_parquet(log.folder / file.path).read()
             for row in rows.filter(pc.equal(rows.column("partition"), partition)).to_pylist():
                 counts = (row[n] for n in ("received", "stored", "quarantined", "control"))
                 return Position(row["position"]), Counters(*counts)
@@ -123,18 +139,23 @@ class LakeStore:
         if log.state.version % CHECKPOINT_EVERY == 0:
             pack(log)
 
-    def loading(self, partition: str, wait_s: float | None = None) -> FileLease:
+    def loading(self, partition: str, wait_s: float | None = None) -> Lease:
         """Own the loading of a partition; waits for the present owner, at most `wait_s` (then Busy)."""
         self._writable("load")
         return self._lease(partition, f"loading {partition} into {self.url}", wait_s)
 
-    def transforming(self) -> FileLease:
+    def transforming(self) -> Lease:
         """Be the only one that builds marts. Raises Busy while another does."""
         self._writable("transform")
         return self._lease(f"transform {self.marts.root.name}", f"transforming {self.url}", 0)
 
-    def _lease(self, name: str, what: str, wait_s: float | None = None) -> FileLease:
-        return FileLease(self.root / "_leases" / f"{quote(name, safe='')}.lock", what, wait_s)
+    def _lease(self, name: str, what: str, wait_s: float | None = None) -> Lease:
+        file = f"{quote(name, safe='')}.lock"
+        if isinstance(self.root, Path):
+            return FileLease(self.root / "_leases" / file, what, wait_s)
+        from tickerplant.stores.object_lease import ObjectLease
+
+        return ObjectLease(self.root / "_leases" / file, what, wait_s)
 
     def maintain(self, before: date, keep: timedelta | None = None) -> Iterator[Maintained]:
         """Drop sessions past the retention, sort finished ones (days before `before`), one commit each, and delete

@@ -13,6 +13,7 @@ from tickerplant.stores.lake import LakeStore
 from tickerplant.stores.lake_actions import File
 from tickerplant.stores.lake_files import read_groups
 from tickerplant.stores.lake_log import RETIRED, TableLog
+from tickerplant.stores.object_path import Folder
 from tickerplant.tables import POSITIONS, TABLES
 
 _AGREE_S, _PAUSE_S = 1.0, 0.01
@@ -77,7 +78,7 @@ def fingerprints(store: LakeStore) -> dict[str, Fingerprint]:
     return {log.table.name: _fingerprint(log.folder, log.table, log.files()) for log in logs}
 
 
-def _fingerprint(folder: Path, table: Table, files: list[File]) -> Fingerprint:
+def _fingerprint(folder: Folder, table: Table, files: list[File]) -> Fingerprint:
     whole, total = every_column(table), Fingerprint()
     for group in read_groups(folder, table, files):
         for rows in group.combine_chunks().to_batches():

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
 from pathlib import Path
+from tempfile import mkstemp
 from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
@@ -17,8 +19,8 @@ import pyarrow.parquet as pq
 from tickerplant.calendar import UTC, session_dates
 from tickerplant.schema import Table
 from tickerplant.stores.lake_actions import File, Stats
-from tickerplant.stores.lake_log import sync_path
 from tickerplant.stores.lake_schema import SESSION, is_partitioned, writer_options
+from tickerplant.stores.object_path import Folder, open_parquet, sync_path
 
 ROW_GROUP_ROWS = 131_072
 
@@ -32,15 +34,23 @@ class DataFile:
     """One new file: `write` rows, then `close` for what to commit. Leaving `with` on an error deletes it."""
 
     def __init__(
-        self, folder: Path, table: Table, session: str | None, *, prefix: str = "part", level: int = 1, suffix: str = ""
+        self,
+        folder: Folder,
+        table: Table,
+        session: str | None,
+        *,
+        prefix: str = "part",
+        level: int = 1,
+        suffix: str = "",
     ) -> None:
         name = f"{prefix}-{time.time_ns() // 1000:016d}-{uuid4().hex[:12]}{suffix}.parquet"
         self._relative = f"{SESSION}={session}/{name}" if session else name
         self.path = folder / self._relative
-        self._is_new_folder = not self.path.parent.is_dir()
+        self._is_new_folder = isinstance(self.path, Path) and not self.path.parent.is_dir()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._table, self._session = table, session
-        self._writer = pq.ParquetWriter(self.path, table.schema, **writer_options(table, level))
+        self._local = self.path if isinstance(self.path, Path) else _temporary()
+        self._writer = pq.ParquetWriter(self._local, table.schema, **writer_options(table, level))
         self._bounded = [c for c in dict.fromkeys((*_BOUNDED, *table.key)) if c in table.schema.names]
         self._bounds: Bounds = {}
         self.rows = 0
@@ -56,18 +66,22 @@ class DataFile:
     def close(self) -> File:
         """Finish the file and force it to disk."""
         self._writer.close()
-        sync_path(self.path)
-        sync_path(self.path.parent)
-        if self._is_new_folder:
-            sync_path(self.path.parent.parent)
+        size = self._local.stat().st_size
+        if isinstance(self.path, Path):
+            sync_path(self.path)
+            sync_path(self.path.parent)
+            if self._is_new_folder:
+                sync_path(self.path.parent.parent)
+        else:
+            self.path.bucket.put(self.path.key, self._local)
+            self._local.unlink()
         low, high = ({n: b[i] for n, b in self._bounds.items()} for i in (0, 1))
-        stats = Stats(self.rows, low, high)
-        return File(self._relative, self.path.stat().st_size, self._session, stats)
+        return File(self._relative, size, self._session, Stats(self.rows, low, high))
 
     def discard(self) -> None:
         """Delete what was written."""
         self._writer.close()
-        self.path.unlink(missing_ok=True)
+        self._local.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
         return self
@@ -79,13 +93,20 @@ class DataFile:
             self.discard()
 
 
+def _temporary() -> Path:
+    """A file for what is put in a bucket when it is whole."""
+    descriptor, name = mkstemp(prefix="tickerplant-", suffix=".parquet")
+    os.close(descriptor)
+    return Path(name)
+
+
 def bounds(rows: pa.Table, names: Iterable[str]) -> Bounds:
     """Least and greatest value of columns as statistics hold them; columns without a value are left out."""
     found = {name: pc.min_max(rows.column(name)).as_py() for name in names}
     return {n: (stats_value(f["min"]), stats_value(f["max"])) for n, f in found.items() if f["min"] is not None}
 
 
-def write_file(folder: Path, table: Table, session: str | None, groups: Iterable[pa.Table]) -> File:
+def write_file(folder: Folder, table: Table, session: str | None, groups: Iterable[pa.Table]) -> File:
     """Write tables, one row group each or more, to a new file."""
     with DataFile(folder, table, session) as file:
         for group in groups:
@@ -105,12 +126,12 @@ def by_session(table: Table, rows: pa.Table) -> Iterator[tuple[str | None, pa.Ta
         yield day.isoformat(), rows if len(found) == 1 else rows.filter(pc.equal(days, pa.scalar(day, pa.date32())))
 
 
-def read_groups(folder: Path, table: Table, files: Sequence[File]) -> Iterator[pa.Table]:
+def read_groups(folder: Folder, table: Table, files: Sequence[File]) -> Iterator[pa.Table]:
     """The rows of files in their order, in pieces of at least ROW_GROUP_ROWS but the last. Memory: one piece."""
     held: list[pa.RecordBatch] = []
     count = 0
     for file in files:
-        with pq.ParquetFile(folder / file.path) as parquet:
+        with open_parquet(folder / file.path) as parquet:
             for batch in parquet.iter_batches(batch_size=ROW_GROUP_ROWS):
                 held.append(batch)
                 count += batch.num_rows

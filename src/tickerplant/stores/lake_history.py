@@ -7,6 +7,7 @@ and `as_of` reads those. A pack is one zstd file `<first>-<last>.jsonl.zst`: the
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -16,9 +17,11 @@ import zstandard
 
 from tickerplant.errors import UsageError
 from tickerplant.stores.lake_actions import Commit, File, State
-from tickerplant.stores.lake_log import CHECKPOINT_EVERY, TableLog, sync_path
+from tickerplant.stores.lake_log import CHECKPOINT_EVERY, TableLog
+from tickerplant.stores.object_path import Folder, ObjectPath, put_whole
 
 _PACK_WHEN = 2 * CHECKPOINT_EVERY
+_STAND_STILL_S = 86_400.0
 
 
 class _Base(msgspec.Struct, frozen=True):
@@ -36,10 +39,27 @@ def pack(log: TableLog) -> None:
         return
     before = state_at(log, first - 1)
     _write_pack(log, first, last, before)
+    if not isinstance(log.log_folder, Path):
+        _discard_old(log.log_folder, last)
+        return
     with log.exclusive():
         for version in range(first, last + 1):
             (log.log_folder / f"{version:020d}.json").unlink(missing_ok=True)
             _checkpoint(log, version - 1).unlink(missing_ok=True)
+
+
+def _discard_old(folder: ObjectPath, last: int) -> None:
+    """Delete commits up to a version that are in packs, and the checkpoints before it, once they are a day old.
+
+    A bucket has no lock: were the name of a version free soon after, a writer that stood still before its commit
+    could take it, where no reader looks any more.
+    """
+    limit = time.time() - _STAND_STILL_S
+    for stored in folder.bucket.objects(folder.key):
+        version, _, kind = stored.key.rpartition("/")[2].partition(".")
+        is_past = version.isdecimal() and int(version) + (kind != "json") <= last
+        if is_past and stored.modified < limit:
+            folder.bucket.delete(stored.key)
 
 
 def state_at(log: TableLog, version: int) -> State:
@@ -134,8 +154,10 @@ def _loose_commits(log: TableLog) -> list[Commit]:
 
 
 def _oldest_commit(log: TableLog, newest: int) -> int:
-    version = newest
-    while version > 0 and (log.log_folder / f"{version - 1:020d}.json").exists():
+    """The first version of those up to `newest` whose commits are all in the log folder and in no pack."""
+    held, packs = {path.name for path in log.log_folder.glob("*.json")}, _packs(log)
+    version, least = newest, _span(packs[-1])[1] + 1 if packs else 0
+    while version > least and f"{version - 1:020d}.json" in held:
         version -= 1
     return version
 
@@ -151,19 +173,15 @@ def _write_pack(log: TableLog, first: int, last: int, before: State) -> None:
     base = _Base(before.version, before.timestamp, list(before.files.values()))
     commits = [c for v in range(first, last + 1) if (c := log.read_commit(v)) is not None]
     data = b"\n".join(map(msgspec.json.encode, (base, *commits)))
-    temporary = folder / f"{first:020d}.tmp"
-    temporary.write_bytes(zstandard.compress(data, 3))
-    sync_path(temporary)
-    temporary.rename(folder / f"{first:020d}-{last:020d}.jsonl.zst")
-    sync_path(folder)
+    put_whole(folder / f"{first:020d}-{last:020d}.jsonl.zst", zstandard.compress(data, 3))
 
 
-def _read_pack(path: Path) -> tuple[_Base, list[Commit]]:
+def _read_pack(path: Folder) -> tuple[_Base, list[Commit]]:
     head, *rest = zstandard.decompress(path.read_bytes()).splitlines()
     return msgspec.json.decode(head, type=_Base), [msgspec.json.decode(line, type=Commit) for line in rest]
 
 
-def _replay(path: Path, version: int) -> State:
+def _replay(path: Folder, version: int) -> State:
     base, commits = _read_pack(path)
     state = State(base.version, base.timestamp, {f.path: f for f in base.files})
     for commit in commits:
@@ -172,14 +190,14 @@ def _replay(path: Path, version: int) -> State:
     return state
 
 
-def _packs(log: TableLog) -> list[Path]:
-    return sorted((log.folder / "_history").glob("*.jsonl.zst"))
+def _packs(log: TableLog) -> list[Folder]:
+    return sorted((log.folder / "_history").glob("*.jsonl.zst"), key=str)
 
 
-def _span(path: Path) -> tuple[int, int]:
+def _span(path: Folder) -> tuple[int, int]:
     first, _, last = path.name.partition(".")[0].partition("-")
     return int(first), int(last)
 
 
-def _checkpoint(log: TableLog, version: int) -> Path:
+def _checkpoint(log: TableLog, version: int) -> Folder:
     return log.log_folder / f"{version:020d}.checkpoint.parquet"

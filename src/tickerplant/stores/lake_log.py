@@ -16,7 +16,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import msgspec
 
@@ -35,8 +34,10 @@ from tickerplant.stores.lake_actions import (
     file_of,
 )
 from tickerplant.stores.lake_schema import SESSION, delta_schema, is_partitioned
+from tickerplant.stores.object_path import Folder, create_whole, open_parquet, options_of, sync_path
 
 CHECKPOINT_EVERY = 100
+_RECENT_S = 60.0
 RETIRED = "_retired"
 """The application whose version counts the rows that retention dropped."""
 
@@ -54,24 +55,36 @@ class Moved(Exception):
     """The table changed in a way that makes a prepared commit wrong; look again and prepare a new one."""
 
 
+class Raced(Moved):
+    """Another commit came between; what was read has to be read again."""
+
+
 class TableLog:
     """The log of one table, kept at hand: `refresh` reads only what is new. Threads may share it."""
 
-    def __init__(self, root: Path, table: Table) -> None:
+    def __init__(self, root: Folder, table: Table) -> None:
         self.table = table
         self.folder = root / table.name
         self.log_folder = self.folder / "_delta_log"
         self.state = State()
-        self._lock_path = root / "_leases" / f"{table.name}.commit"
+        self._lock_path = root / "_leases" / f"{table.name}.commit" if isinstance(root, Path) else None
+        self._looked_at = 0.0
         self._mutex = threading.RLock()
         self._is_locked = False
 
     def refresh(self) -> State:
         """Read the commits made since; O(new commits). Raises Fatal for a table this version cannot handle."""
         with self._mutex:
-            if self.state.version < 0 or self._catch_up() < self._hint():
+            if self.state.version < 0 or self._is_behind():
                 self._restart()
+            self._looked_at = time.time()
             return self.state
+
+    def _is_behind(self) -> bool:
+        """Catch up; whether commits after ours were packed away meanwhile. In a bucket that takes a day at least."""
+        version = self._catch_up()
+        is_recent = self._lock_path is None and time.time() - self._looked_at < _RECENT_S
+        return not is_recent and version < self._hint()
 
     def _catch_up(self) -> int:
         while (commit := self.read_commit(self.state.version + 1)) is not None:
@@ -93,9 +106,24 @@ class TableLog:
         """Make the table when it is not there; idempotent and safe against other processes."""
         if self.refresh().version >= 0:
             return
-        from deltalake import DeltaTable
+        from deltalake.exceptions import DeltaError
 
         self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self._make()
+        except DeltaError:
+            # Another process made it meanwhile; whoever finds none has met another failure.
+            if self.refresh().version < 0:
+                raise
+            return
+        sync_path(self.log_folder / _name(0))
+        sync_path(self.log_folder)
+        sync_path(self.folder.parent)
+        self.refresh()
+
+    def _make(self) -> None:
+        from deltalake import DeltaTable
+
         DeltaTable.create(
             str(self.folder),
             delta_schema(self.table),
@@ -104,18 +132,21 @@ class TableLog:
             description=self.table.doc,
             configuration={**_CONFIGURATION, _VERSION_KEY: str(self.table.version)},
             raise_if_key_not_exists=False,
+            storage_options=options_of(self.folder),
         )
-        sync_path(self.log_folder / _name(0))
-        sync_path(self.log_folder)
-        sync_path(self.folder.parent)
-        self.refresh()
 
     @contextmanager
     def exclusive(self) -> Iterator[State]:
-        """The newest state, while no other process commits through this class; reentrant, for short sections."""
+        """The newest state, while no other process commits through this class; reentrant, for short sections.
+
+        In a bucket there is no lock: the state is the newest known, and a commit may find another one before it.
+        """
         with self._mutex:
             if self._is_locked:
                 yield self.state
+                return
+            if self._lock_path is None:
+                yield self.state if self.state.version >= 0 else self.refresh()
                 return
             self._lock_path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(self._lock_path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -136,21 +167,27 @@ class TableLog:
         data_change: bool = True,
         note: str | None = None,
         head: bytes = b"",
+        after: int | None = None,
     ) -> None:
         """Add and remove files in one version, durably.
 
         `transaction` is (application, its version expected now, its version then). Raises Moved, and changes nothing,
         when the application's version is another one or a removed file is no longer there. A checkpoint follows when
-        due. `note` is kept in the commit, `head` is one more action (JSON) that comes first.
+        due. `note` is kept in the commit, `head` is one more action (JSON) that comes first. With `after` it is the
+        version after that one, or Raced is raised.
         """
         with self.exclusive() as state:
             while True:
-                _check(state, removed, transaction)
+                is_raced = after is not None and state.version != after
+                _check(state, () if is_raced else removed, transaction)
+                if is_raced:
+                    raise Raced(f"version {state.version} of {self.table.name} came between")
                 now = max(time.time_ns() // 1_000_000, state.timestamp)
                 lines = [*map(msgspec.json.encode, actions_of(added, removed, transaction, data_change, now, note))]
-                if self._put(state.version + 1, b"\n".join([head, *lines] if head else lines)):
+                data = b"\n".join([head, *lines] if head else lines)
+                if create_whole(self.log_folder / _name(state.version + 1), data):
                     break
-                self.refresh()
+                state = self.refresh()
             app = {transaction[0]: transaction[2]} if transaction else {}
             state.apply(Commit(state.version + 1, now, list(added), [f.path for f in removed], app))
         if state.version % CHECKPOINT_EVERY == 0:
@@ -160,7 +197,7 @@ class TableLog:
         """Write a checkpoint of the newest version, from which readers start."""
         from deltalake import DeltaTable
 
-        DeltaTable(str(self.folder)).create_checkpoint()
+        DeltaTable(str(self.folder), storage_options=options_of(self.folder)).create_checkpoint()
 
     def read_commit(self, version: int) -> Commit | None:
         """What a version changed, None when the log folder does not hold it (not yet, or not any more)."""
@@ -209,11 +246,9 @@ class TableLog:
         return -1
 
     def _from_checkpoint(self, version: int) -> State:
-        import pyarrow.parquet as pq
-
         path = self.log_folder / f"{version:020d}.checkpoint.parquet"
         state = State(version)
-        parquet = pq.ParquetFile(path)
+        parquet = open_parquet(path)
         names = [n for n in ("add", "txn", "protocol", "metaData") if n in parquet.schema_arrow.names]
         for batch in parquet.iter_batches(columns=names):
             for row in batch.to_pylist():
@@ -235,31 +270,6 @@ class TableLog:
             self._accept(Action(protocol=versions))
         elif metadata.get("configuration"):
             self._accept(Action(meta_data=MetaData(dict(metadata["configuration"]))))
-
-    def _put(self, version: int, data: bytes) -> bool:
-        """Create a version's file, whole or not at all; False when it exists."""
-        temporary = self.log_folder / f"_commit_{uuid4()}.json.tmp"
-        try:
-            with temporary.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.link(temporary, self.log_folder / _name(version))
-        except FileExistsError:
-            return False
-        finally:
-            temporary.unlink(missing_ok=True)
-        sync_path(self.log_folder)
-        return True
-
-
-def sync_path(path: Path) -> None:
-    """Force a file or the names in a folder to disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _name(version: int) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
+from tempfile import mkdtemp
 from uuid import uuid4
 
 import pyarrow as pa
@@ -20,10 +21,12 @@ from tickerplant.fingerprint import Tally
 from tickerplant.model import Batch, Maintained
 from tickerplant.schema import Table, quoted
 from tickerplant.stores.lake_actions import File
+from tickerplant.stores.lake_dataset import dataset
 from tickerplant.stores.lake_files import ROW_GROUP_ROWS, DataFile, read_groups
 from tickerplant.stores.lake_history import drop_packs, pack, recently_removed
 from tickerplant.stores.lake_log import RETIRED, Moved, TableLog
 from tickerplant.stores.lake_schema import is_partitioned, order
+from tickerplant.stores.object_path import Folder
 
 log = structlog.get_logger()
 
@@ -31,6 +34,7 @@ FILE_ROWS = 4 << 20
 MEMORY_LIMIT = "1GB"
 _ATTEMPTS = 5
 _LEVEL = 6
+_ON_DISK = "read_parquet($paths, hive_partitioning = false)"
 _UNCOMMITTED_S = 24 * 3600.0
 
 
@@ -98,7 +102,7 @@ def vacuum(table_log: TableLog, keep: timedelta) -> int:
     needed = {f.path for f in table_log.files()} | recently_removed(table_log, int(cutoff * 1000))
     count = 0
     for path in table_log.folder.rglob("*.parquet"):
-        relative = path.relative_to(table_log.folder).as_posix()
+        relative = str(path)[len(str(table_log.folder)) + 1 :]
         if relative.startswith("_") or relative in needed:
             continue
         if relative in removed or _modified(path) < min(cutoff, now - _UNCOMMITTED_S):
@@ -108,7 +112,7 @@ def vacuum(table_log: TableLog, keep: timedelta) -> int:
     return count
 
 
-def _modified(path: Path) -> float:
+def _modified(path: Folder) -> float:
     """When a file was modified; never, when its writer deleted it meanwhile."""
     try:
         return path.stat().st_mtime
@@ -172,11 +176,10 @@ def _sorted_groups(table_log: TableLog, files: Sequence[File]) -> Iterator[pa.Ta
     import duckdb
 
     table, folder = table_log.table, table_log.folder
-    spill = folder.parent / "_tmp" / uuid4().hex
-    spill.mkdir(parents=True)
-    paths = [str(folder / f.path) for f in files]
+    spill = folder.parent / "_tmp" / uuid4().hex if isinstance(folder, Path) else Path(mkdtemp(prefix="tickerplant-"))
+    spill.mkdir(parents=True, exist_ok=True)
     columns, keys = (", ".join(map(quoted, names)) for names in (table.schema.names, order(table)))
-    sql = f"select {columns} from read_parquet($paths, hive_partitioning = false) order by {keys}"
+    sql = f"select {columns} from {{}} order by {keys}"
     config: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": MEMORY_LIMIT,
         "temp_directory": str(spill),
@@ -186,7 +189,13 @@ def _sorted_groups(table_log: TableLog, files: Sequence[File]) -> Iterator[pa.Ta
         with duckdb.connect(config=config) as connection:
             connection.execute("set TimeZone = 'UTC'")
             connection.execute("set enable_progress_bar = false")
-            reader = connection.sql(sql, params={"paths": paths}).to_arrow_reader(ROW_GROUP_ROWS)
+            if isinstance(folder, Path):
+                paths = [str(folder / f.path) for f in files]
+                relation = connection.sql(sql.format(_ON_DISK), params={"paths": paths})
+            else:
+                connection.register("unsorted", dataset(folder, files, table.schema))
+                relation = connection.sql(sql.format("unsorted"))
+            reader = relation.to_arrow_reader(ROW_GROUP_ROWS)
             yield from _regrouped(table, reader)
     finally:
         shutil.rmtree(spill, ignore_errors=True)
@@ -205,7 +214,7 @@ def _regrouped(table: Table, reader: pa.RecordBatchReader) -> Iterator[pa.Table]
         yield pa.concat_tables(held)
 
 
-def _equal_rows(table: Table, folder: Path, session: str, old: Sequence[File], new: Sequence[File]) -> int:
+def _equal_rows(table: Table, folder: Folder, session: str, old: Sequence[File], new: Sequence[File]) -> int:
     """The number of rows, the same in both; compares count and checksum of every column, read back from disk."""
     before, after = (_tally(table, folder, files) for files in (old, new))
     if before.tables != after.tables:
@@ -217,7 +226,7 @@ def _equal_rows(table: Table, folder: Path, session: str, old: Sequence[File], n
     return before.total(table.name).count
 
 
-def _tally(table: Table, folder: Path, files: Sequence[File]) -> Tally:
+def _tally(table: Table, folder: Folder, files: Sequence[File]) -> Tally:
     whole = replace(table, columns=tuple(replace(c, envelope=False) for c in table.columns))
     tally = Tally()
     for group in read_groups(folder, table, files):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -16,8 +15,9 @@ import pyarrow as pa
 
 from tickerplant.schema import Column, Table, quoted
 from tickerplant.stores.lake_actions import NOTE, File, decode_action
-from tickerplant.stores.lake_log import TableLog, sync_path
+from tickerplant.stores.lake_log import TableLog
 from tickerplant.stores.lake_scan import files_as_of
+from tickerplant.stores.object_path import Folder, put_whole
 
 FOLDER = "marts"
 _VIEWS = "_views"
@@ -47,13 +47,13 @@ class View(msgspec.Struct, frozen=True):
 class Marts:
     """The marts in a lake's folder, found anew whenever asked."""
 
-    def __init__(self, root: Path, folder: str = FOLDER) -> None:
+    def __init__(self, root: Folder, folder: str = FOLDER) -> None:
         self.root = root / folder
         self._logs: dict[str, TableLog] = {}
 
     def names(self) -> list[str]:
         """Names of all marts and views, sorted."""
-        tables = (path.parent.name for path in self.root.glob("*/_delta_log"))
+        tables = (path.parent.name for path in self._log_folders())
         return sorted({*tables, *(path.stem for path in self._view_paths())})
 
     def log(self, name: str, schema: pa.Schema | None = None, grain: Sequence[str] = (), doc: str = "") -> TableLog:
@@ -67,7 +67,7 @@ class Marts:
 
     def logs(self) -> list[TableLog]:
         """The logs of all marts."""
-        return [self.log(path.parent.name) for path in sorted(self.root.glob("*/_delta_log"))]
+        return [self.log(path.parent.name) for path in sorted(self._log_folders(), key=str)]
 
     def statements(self, sql: str, as_of: datetime | int | None = None) -> tuple[list[str], str]:
         """Statements that make the temporary views a query names, in order, and all SQL that now has to be read."""
@@ -106,20 +106,20 @@ class Marts:
         """Make or replace a view, whole or not at all."""
         folder = self.root / _VIEWS
         folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / f"{name}.tmp"
-        temporary.write_bytes(msgspec.json.encode(view))
-        sync_path(temporary)
-        temporary.rename(folder / f"{name}.json")
-        sync_path(folder)
+        put_whole(folder / f"{name}.json", msgspec.json.encode(view))
 
-    def _view_paths(self) -> Iterator[Path]:
-        return (self.root / _VIEWS).glob("*.json")
+    def _view_paths(self) -> Iterator[Folder]:
+        return iter((self.root / _VIEWS).glob("*.json"))
+
+    def _log_folders(self) -> Iterator[Folder]:
+        return iter(self.root.glob("*/_delta_log"))
 
 
-def source(folder: Path, files: Sequence[File]) -> str:
-    """A select of the rows of a mart's files."""
+def source(folder: Folder, files: Sequence[File], *, named: bool = False) -> str:
+    """A select of the rows of a mart's files; `named` with each row's file as the column `filename`."""
     paths = ", ".join("'" + str(folder / f.path).replace("'", "''") + "'" for f in files)
-    return f"select * from read_parquet([{paths}], hive_partitioning = false)"
+    filename = ", filename = true" if named else ""
+    return f"select * from read_parquet([{paths}], hive_partitioning = false{filename})"
 
 
 def note_of(log: TableLog, version: int) -> Note | None:

@@ -16,10 +16,12 @@ from tickerplant.errors import Fatal, Retryable, UsageError
 from tickerplant.schema import TIMESTAMP, Table, quoted
 from tickerplant.stores.corrections import KNOWN_AT, LATEST, UNMATCHED, newest, trades_state, unmatched
 from tickerplant.stores.lake_actions import File
+from tickerplant.stores.lake_dataset import dataset
 from tickerplant.stores.lake_log import TableLog
 from tickerplant.stores.lake_marts import Marts
 from tickerplant.stores.lake_scan import files_as_of
 from tickerplant.stores.lake_schema import SESSION, delta_schema, is_partitioned
+from tickerplant.stores.object_path import Folder
 from tickerplant.stores.quality_views import GRADES, GRADES_SQL
 from tickerplant.tables import QUALITY
 
@@ -35,6 +37,7 @@ _TYPES: dict[pa.DataType, str] = {
     TIMESTAMP: "timestamptz",
 }
 _KNOWN = "received_at <= moment::timestamptz"
+_FILES = "_files_of_"
 _WORD = re.compile(r"[a-z_][a-z0-9_]*")
 _EXPLAIN = re.compile(r"\s*explain(\s+analyze)?(\s*\([^)]*\))?\s+(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
 _ALLOWED = "one statement that reads (select, with, from, describe, summarize, show, explain)"
@@ -44,7 +47,7 @@ _CANNOT_RUN = (duckdb.OutOfMemoryException, duckdb.InternalException, duckdb.Fat
 class Engine:
     """One in-memory DuckDB that can read the lake's folder and nothing else. Threads may share it."""
 
-    def __init__(self, root: Path, logs: Mapping[str, TableLog], marts: Marts) -> None:
+    def __init__(self, root: Folder, logs: Mapping[str, TableLog], marts: Marts) -> None:
         self._logs, self._marts = logs, marts
         config: dict[str, str | bool | int | float | list[str]] = {
             "autoinstall_known_extensions": "false",
@@ -54,7 +57,7 @@ class Engine:
         for setting in (
             "set global TimeZone = 'UTC'",
             "set enable_progress_bar = false",
-            f"set allowed_directories = [{_literal(str(root) + '/')}]",
+            *([f"set allowed_directories = [{_literal(str(root) + '/')}]"] if isinstance(root, Path) else ()),
             "set enable_external_access = false",
             "set lock_configuration = true",
         ):
@@ -68,7 +71,10 @@ class Engine:
             names = _referenced(read, self._logs)
             for name in names:
                 log = self._logs[name]
-                for statement in views(log.table, log.folder, files_as_of(log, as_of)):
+                files = files_as_of(log, as_of)
+                if files and not isinstance(log.folder, Path):
+                    connection.register(f"{_FILES}{name}", dataset(log.folder, files, delta_schema(log.table)))
+                for statement in views(log.table, log.folder, files):
                     connection.execute(statement)
             if {"trades", "trade_corrections"} <= set(names):
                 for statement in trade_views():
@@ -83,8 +89,11 @@ class Engine:
         self._database.close()
 
 
-def views(table: Table, folder: Path, files: Sequence[File]) -> Iterator[str]:
-    """Statements that make the temporary views of a table from the files of one version."""
+def views(table: Table, folder: Folder, files: Sequence[File]) -> Iterator[str]:
+    """Statements that make the temporary views of a table from the files of one version.
+
+    Of a table in a bucket they stand over an Arrow dataset that has to be registered before.
+    """
     yield f"create or replace temp view {quoted(table.name)} as {_source(table, folder, files)}"
     if table.name == QUALITY.name:
         yield _view(GRADES, GRADES_SQL)
@@ -108,11 +117,13 @@ def _macro(name: str, sql: str) -> str:
     return f"create or replace temp macro {quoted(name)}(moment) as table {sql}"
 
 
-def _source(table: Table, folder: Path, files: Sequence[File]) -> str:
+def _source(table: Table, folder: Folder, files: Sequence[File]) -> str:
     columns = ", ".join(map(quoted, delta_schema(table).names))
     if not files:
         fields = (f"null::{_TYPES[f.type]} as {quoted(f.name)}" for f in delta_schema(table))
         return f"select {', '.join(fields)} where false"
+    if not isinstance(folder, Path):
+        return f"select {columns} from {quoted(_FILES + table.name)}"
     paths = ", ".join(_literal(str(folder / f.path)) for f in files)
     hive = f"hive_partitioning = true, hive_types = {{{SESSION}: date}}" if is_partitioned(table) else ""
     options = hive or "hive_partitioning = false"

@@ -13,7 +13,7 @@ import structlog
 from tickerplant.schema import Table
 from tickerplant.stores.lake_actions import File
 from tickerplant.stores.lake_files import Bounds, bounds, read_groups, write_file
-from tickerplant.stores.lake_log import Moved, TableLog
+from tickerplant.stores.lake_log import Moved, Raced, TableLog
 
 log = structlog.get_logger()
 
@@ -81,17 +81,33 @@ def upsert(table_log: TableLog, rows: pa.Table, transaction: tuple[str, int, int
 
     Only files that can hold one of the keys are read, and only those that do are replaced.
     """
-    table, folder = table_log.table, table_log.folder
+    table = table_log.table
     rows = last_of_key(table, rows)
+    while True:
+        try:
+            _upsert(table_log, rows, transaction)
+            return
+        except Raced as raced:
+            log.info("upsert_again", table=table.name, reason=str(raced))
+            table_log.refresh()
+
+
+def _upsert(table_log: TableLog, rows: pa.Table, transaction: tuple[str, int, int]) -> None:
+    table, folder = table_log.table, table_log.folder
     with table_log.exclusive() as state:
-        groups, replaced = [rows], []
+        groups, replaced, seen = [rows], [], state.version
         for file in _candidates(table, rows, state.files.values()):
             held = pa.concat_tables([table.empty(), *read_groups(folder, table, [file])])
             kept = held.join(rows.select(table.key), list(table.key), join_type="left anti").select(table.schema.names)
             if kept.num_rows < held.num_rows:
                 replaced.append(file)
                 groups.append(kept.cast(table.schema))
-        table_log.commit([write_file(folder, table, None, [pa.concat_tables(groups)])], replaced, transaction)
+        new = write_file(folder, table, None, [pa.concat_tables(groups)])
+        try:
+            table_log.commit([new], replaced, transaction, after=seen)
+        except Moved:
+            (folder / new.path).unlink(missing_ok=True)
+            raise
 
 
 def last_of_key(table: Table, rows: pa.Table) -> pa.Table:

@@ -9,13 +9,13 @@ from datetime import datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 
 from tickerplant.calendar import NEW_YORK
 from tickerplant.errors import UsageError
 from tickerplant.model import Selection
 from tickerplant.schema import Table
 from tickerplant.stores.lake_actions import File
+from tickerplant.stores.lake_dataset import dataset
 from tickerplant.stores.lake_files import ROW_GROUP_ROWS, stats_value
 from tickerplant.stores.lake_history import state_at, state_when
 from tickerplant.stores.lake_log import TableLog
@@ -42,8 +42,7 @@ def scan(log: TableLog, selection: Selection, as_of: datetime | int | None = Non
     files = [f for f in files_as_of(log, as_of) if may_hold(table, f, selection)]
     if not files:
         return
-    data = ds.dataset([str(log.folder / f.path) for f in files], schema=table.schema, format="parquet")
-    batches = data.to_batches(
+    batches = dataset(log.folder, files, table.schema).to_batches(
         columns=table.schema.names,
         filter=_filter(table, selection),
         batch_size=ROW_GROUP_ROWS,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,8 @@ import pyarrow as pa
 import structlog
 from psycopg import errors
 
-from tickerplant.calendar import NEW_YORK
+from tickerplant.calendar import NEW_YORK, finished_before
+from tickerplant.clock import utc_now
 from tickerplant.errors import Busy, UsageError
 from tickerplant.model import Batch, Counters, Housing, Maintained, Position, Progress, Selection
 from tickerplant.schema import Table, quoted
@@ -175,7 +176,12 @@ class PostgresStore:
         for table, day, _ in found:
             if day is not None:
                 layout.ensure(link, table, [day])
-        late = [mark for table, day, _ in found if day and day < _today() for mark in layout.marks(table, day)]
+        late = [
+            mark
+            for table, day, _ in found
+            if day and day < finished_before(utc_now())
+            for mark in layout.marks(table, day)
+        ]
         with link.transaction():
             if not self._move(link, partition, start, end, counters):
                 return
@@ -312,7 +318,7 @@ EMBEDDED = "postgresql+embedded://"
 
 
 def _today() -> date:
-    return datetime.now(UTC).astimezone(NEW_YORK).date()
+    return utc_now().astimezone(NEW_YORK).date()
 
 
 def _has_rows(link: Link, table: Table, day: date) -> bool:

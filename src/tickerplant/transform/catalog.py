@@ -22,7 +22,7 @@ class Model:
 
 def models(project: Path = SHIPPED) -> list[Model]:
     """All models that are described, in the order of their files. Needs the extra `transform`."""
-    import yaml  # type: ignore[import-untyped]
+    import yaml
 
     found: list[Model] = []
     for path in sorted((project / "models").rglob("*.yml")):

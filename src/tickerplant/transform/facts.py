@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cache
 from typing import Any
 
 from tickerplant.calendar import FIRST_SESSION, LAST_SESSION, sessions
@@ -41,13 +42,17 @@ class Facts:
         return tuple(sorted({date.fromisoformat(day) for found in days for day in found}))
 
 
+@cache
+def _early_closes() -> tuple[str, ...]:
+    return tuple(s.day.isoformat() for s in sessions(FIRST_SESSION, LAST_SESSION) if s.is_early_close)
+
+
 def variables(request: Request) -> dict[str, Any]:
     """The variables of dbt: with others, dbt reads the whole project again."""
     known_at = request.known_at.isoformat() if request.known_at else ""
-    early = [s.day.isoformat() for s in sessions(FIRST_SESSION, LAST_SESSION) if s.is_early_close]
     return {
         "vendors": list(request.vendors),
         "known_at": known_at,
-        "early_closes": early,
+        "early_closes": list(_early_closes()),
         "bar_intervals": list(request.intervals),
     }

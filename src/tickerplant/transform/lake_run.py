@@ -1,7 +1,8 @@
 """The lake's side of a run: a DuckDB that sees one snapshot of the tables, and marts written as Delta commits.
 
 A mart's new rows and the old ones they replace are added and removed in one commit, so no reader sees half. Rows are
-kept in files of a span of sessions each (`bucket`), sorted by grain; only files that hold replaced rows are rewritten.
+kept in files of a span of sessions each (`bucket`), sorted by grain. Only files that hold replaced rows are rewritten;
+rows that replace none get a file of their own, and a span that has many of those is written anew.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
+from pathlib import Path
 from threading import Lock
 from typing import Any
 
@@ -22,8 +24,9 @@ from tickerplant.stores.lake_actions import State
 from tickerplant.stores.lake_log import TableLog
 from tickerplant.stores.lake_marts import Marts, Note, View, commits_notes, newest_note, source
 from tickerplant.stores.lake_query import trade_views, views
+from tickerplant.transform.lake_job import MartJob, execute
 from tickerplant.transform.lake_plan import known
-from tickerplant.transform.lake_write import MartJob, execute, write_mart
+from tickerplant.transform.lake_write import write_mart
 from tickerplant.transform.request import Built, Known
 
 log = structlog.get_logger()
@@ -35,8 +38,8 @@ RUNNING = 1 << 60
 class LakeRun:
     """One run. `open` is called for its database, `store` for each model that was computed."""
 
-    def __init__(self, logs: Mapping[str, TableLog], marts: Marts, built: Built) -> None:
-        self.marts, self.built = marts, built
+    def __init__(self, logs: Mapping[str, TableLog], marts: Marts, built: Built, spill: Path) -> None:
+        self.marts, self.built, self._spill = marts, built, spill
         self._logs = dict(logs)
         self.snapshot = {name: _kept(log.refresh()) for name, log in self._logs.items()}
         self._notes = {log.table.name: found for log in marts.logs() if (found := newest_note(log))}
@@ -51,6 +54,8 @@ class LakeRun:
     def open(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Make the views of the snapshot in the database of the run."""
         self._database = connection
+        spill = str(self._spill).replace("'", "''")
+        execute(connection, f"set temp_directory = '{spill}'")
         for name, state in self.snapshot.items():
             table_log = self._logs[name]
             for statement in views(table_log.table, table_log.folder, list(state.files.values())):

@@ -17,7 +17,7 @@ from tickerplant.stores.postgres_link import Link, named, raw
 from tickerplant.stores.postgres_touched import WHOLE
 from tickerplant.transform.facts import Facts
 from tickerplant.transform.postgres_ledger import grant, origin, prepare_ledger, prune
-from tickerplant.transform.project import prepare, signature, work_folder
+from tickerplant.transform.project import parsed, prepare, signature, work_folder
 from tickerplant.transform.request import Built, Known, Progress, Report, Request, Touched
 from tickerplant.transform.runner import PASSWORD_IN_PROFILE, password_environment, run
 
@@ -53,7 +53,8 @@ def transform_postgres(store: PostgresStore, request: Request, on_progress: Prog
         plan, snapshot = _plan(link, marts)
         prepare(work, _target(link, marts, request.threads), store.options.schema, request.user)
         facts = Facts(mark, {} if request.full else plan, snapshot)
-        results = run(work, request, facts, built, on_progress, _environment(store, link))
+        with parsed(work, "postgres", request.cache):
+            results = run(work, request, facts, built, on_progress, _environment(store, link))
         prune(link, marts)
         grant(link, marts)
         return Report(tuple(results), facts.touched)

@@ -6,11 +6,14 @@ dbt writes its logs and compiled files there, so nothing stays behind and the pa
 from __future__ import annotations
 
 import atexit
+import filecmp
 import hashlib
 import json
+import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
@@ -21,6 +24,7 @@ from tickerplant.tables import TABLES
 from tickerplant.transform.request import Request
 from tickerplant.transform.sources import sources
 
+_PARSED = "partial_parse.msgpack"
 _NAME = re.compile("[a-z][a-z0-9_]{0,62}")
 SHIPPED = Path(__file__).resolve().parents[1] / "dbt"
 
@@ -43,6 +47,32 @@ def prepare(work: Path, target: Mapping[str, Any], schema: str, user: Path | Non
     _write(generated / "sources.yml", sources(target["database"], schema))
     _write(work / "profiles.yml", {"tickerplant": {"target": "plant", "outputs": {"plant": dict(target)}}})
     _user_models(work / "user", user)
+
+
+@contextmanager
+def parsed(work: Path, kind: str, cache: Path | None) -> Iterator[None]:
+    """What dbt made of the project in an earlier process is there for this one, and is kept for the next.
+
+    dbt itself tells by checksums what of it still holds. A folder that cannot be written keeps nothing.
+    """
+    mine, kept = work / "target" / _PARSED, cache and cache / f"dbt-{kind}.msgpack"
+    if kept and not mine.exists():
+        mine.parent.mkdir(exist_ok=True)
+        with suppress(OSError):
+            shutil.copyfile(kept, mine)
+    yield
+    if kept and mine.exists():
+        with suppress(OSError):
+            _keep(mine, kept)
+
+
+def _keep(mine: Path, kept: Path) -> None:
+    if kept.exists() and filecmp.cmp(mine, kept, shallow=False):
+        return
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    aside = kept.with_name(f"{kept.name}.{os.getpid()}")
+    shutil.copyfile(mine, aside)
+    aside.rename(kept)
 
 
 def signature(request: Request) -> str:

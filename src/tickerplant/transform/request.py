@@ -19,7 +19,8 @@ class Request:
     """A run: which models (none is all), whether from scratch, as known when, with whose rows first.
 
     `user` is a folder of models of the user's own. `tests` says whether the models' tests are run too. `intervals` are
-    the lengths of the bars made from trades.
+    the lengths of the bars made from trades. `cache` is a folder where dbt's reading of the project is kept for the
+    next process; without, each process reads it anew.
     """
 
     select: tuple[str, ...] = ()
@@ -30,6 +31,7 @@ class Request:
     user: Path | None = None
     vendors: tuple[str, ...] = VENDORS
     intervals: tuple[str, ...] = INTERVALS
+    cache: Path | None = None
 
 
 @dataclass(frozen=True)

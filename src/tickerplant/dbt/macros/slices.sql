@@ -42,11 +42,11 @@ was built (`plan` of `tp_run`), the ledger of the marts which symbols changed fr
 
 {#
 How to build this mart: `mode` is full, none, whole (compute all, replace what differs), sessions (`where`) or symbols
-(`pending`).
+(`pending`; `latest` is the last of its sessions).
 #}
 {% macro tp_mode() %}
     {%- set inputs = tp_inputs(model.unique_id) -%}
-    {%- set found = {'mode': 'full', 'inputs': inputs, 'where': 'true', 'pending': none} -%}
+    {%- set found = {'mode': 'full', 'inputs': inputs, 'where': 'true', 'pending': none, 'latest': none} -%}
     {%- set known = (tp_run('plan') or {}).get(model.name) -%}
     {%- if not known or known.signature != tp_signature() -%}{{ return(found) }}{%- endif -%}
     {%- set touched = namespace(sessions=[], everything=false) -%}
@@ -55,7 +55,7 @@ How to build this mart: `mode` is full, none, whole (compute all, replace what d
         {%- if days is string -%}{%- set touched.everything = true -%}{%- else -%}{%- do touched.sessions.extend(days) -%}{%- endif -%}
     {%- endfor -%}
     {%- set pending = tp_pending(inputs, known.seen) -%}
-    {%- set counts = run_query("select count(*), count(case when symbol = '*' then 1 end), cast(min(session) as varchar) from (" ~ pending ~ ") p").rows[0] if inputs.marts else [0, 0, none] -%}
+    {%- set counts = run_query("select count(*), count(case when symbol = '*' then 1 end), cast(min(session) as varchar), cast(max(session) as varchar) from (" ~ pending ~ ") p").rows[0] if inputs.marts else [0, 0, none, none] -%}
     {%- set slice = config.get('slice', 'whole') -%}
     {%- set is_idle = not touched.everything and not touched.sessions and not counts[0] -%}
     {%- if is_idle -%}
@@ -65,7 +65,7 @@ How to build this mart: `mode` is full, none, whole (compute all, replace what d
     {%- elif slice == 'session' and not touched.everything -%}
         {%- do found.update({'mode': 'sessions', 'where': tp_sessions(touched.sessions, counts[2])}) -%}
     {%- elif slice == 'symbol' and not touched.everything and not touched.sessions and not counts[1] -%}
-        {%- do found.update({'mode': 'symbols', 'pending': pending}) -%}
+        {%- do found.update({'mode': 'symbols', 'pending': pending, 'latest': counts[3]}) -%}
     {%- endif -%}
     {{ return(found) }}
 {% endmacro %}
@@ -83,25 +83,18 @@ How to build this mart: `mode` is full, none, whole (compute all, replace what d
 
 {#
 In a mart with slice='symbol': the input, of changed symbols only when the mart is incremental; with `back` only that
-many rows of a symbol before its first changed session.
+many rows of a symbol before its first changed session, or somewhat more.
 #}
 {% macro changed(relation, back=none) -%}
     {%- set how = tp_mode() if execute else {'mode': 'full'} -%}
-    {%- if how.mode == 'symbols' and back is none -%}
-        (select i.* from {{ relation }} i join ({{ how.pending }}) c on c.symbol = i.symbol)
-    {%- elif how.mode == 'symbols' -%}
+    {%- if how.mode == 'symbols' -%}
+        {%- set recent = tp_recent(relation, how, back) if back is not none else {'where': 'true', 'short': ''} -%}
         (
-            select i.* from {{ relation }} i
-            join (
-                select c.symbol, coalesce(min(b.session), min(c.session)) as session
-                from ({{ how.pending }}) c
-                left join (
-                    select h.symbol, h.session, row_number() over (partition by h.symbol order by h.session desc) as back
-                    from (select symbol, session from {{ relation }} r) h
-                    join ({{ how.pending }}) p on p.symbol = h.symbol and h.session < p.session
-                ) b on b.symbol = c.symbol and b.back <= {{ back }}
-                group by c.symbol
-            ) f on f.symbol = i.symbol and i.session >= f.session
+            select i.* from {{ relation }} i join ({{ how.pending }}) c on c.symbol = i.symbol where {{ recent.where }}
+            {%- if recent.short %}
+            union all
+            select i.* from {{ relation }} i where not ({{ recent.where }}) and i.symbol in ({{ recent.short }})
+            {%- endif %}
         )
     {%- elif how.mode == 'none' -%}
         (select * from {{ relation }} where false)
@@ -109,3 +102,22 @@ many rows of a symbol before its first changed session.
         {{ relation }}
     {%- endif -%}
 {%- endmacro %}
+
+{#
+From which day on the rows of changed symbols are read to have `back` rows before their first changed session, and the
+symbols that have fewer (quoted; a select when they are many), of which all rows are read: they traded seldom, or
+changed from an earlier session on than the others. 252 sessions are a year.
+#}
+{% macro tp_recent(relation, how, back) %}
+    {%- if how.latest < '1000' -%}{{ return({'where': 'true', 'short': ''}) }}{%- endif -%}
+    {%- set days = (back * 1.46) | round | int + 20 -%}
+    {%- set day = modules.datetime.date.fromisoformat(how.latest) - modules.datetime.timedelta(days=days) -%}
+    {%- set where = "i.session >= date '" ~ day ~ "'" -%}
+    {%- set select = "select c.symbol from (" ~ how.pending ~ ") c left join (select i.symbol, i.session from " ~ relation ~ " i where "
+        ~ where ~ ") r on r.symbol = c.symbol and r.session < c.session group by c.symbol having count(r.session) < " ~ back -%}
+    {%- set names = [] -%}
+    {%- for name in run_query(select ~ " limit 501").columns[0].values() -%}
+        {%- do names.append("'" ~ name | replace("'", "''") ~ "'") -%}
+    {%- endfor -%}
+    {{ return({'where': where, 'short': select if names | length > 500 else names | join(', ')}) }}
+{% endmacro %}

@@ -54,10 +54,10 @@ case when lag({{ value }}, {{ (times - 1) * step }}) over w is not null then {{ 
 ))
 {%- endmacro %}
 
-{#- Values of Wilder's average of 14 as weights: nothing before the 14th value (row `first` from 0), there the sum of the
-    first 14, then each. `total` is the running sum. -#}
-{% macro wilder_14(value, total, first) -%}
-case when n < {{ first }} then 0 when n = {{ first }} then {{ total }} else {{ value }} end
+{#- Values of Wilder's average of 14 as weights: those before the 14th value (row `first` from 0) weigh there what it does,
+    so that the average starts with their mean. -#}
+{% macro wilder_14(value, ratio, first) -%}
+case when n < {{ first }} then {{ value }} * power({{ real(ratio) }}, n - {{ first }}) else {{ value }} end
 {%- endmacro %}
 
 {#- ln(a / b); null where one of them is not positive. -#}

@@ -17,7 +17,7 @@ WHOLE = -1
 """The lane of everything that has no symbol: connection records, control messages, REST answers."""
 
 _UNREADABLE = (ValueError, RecursionError)
-_LANE = re.compile(r"(.+\..+)[.-](\d+)of(\d+)")
+_LANE = re.compile(r"(.+\..+)[.-]lane(\d+)of(\d+)")
 
 
 class _Message(msgspec.Struct):
@@ -41,10 +41,10 @@ _ONE = {"json": msgspec.json.Decoder(_Message).decode, "msgpack": msgspec.msgpac
 
 
 def lane_name(partition: str, lane: int, lanes: int) -> str:
-    """The partition that a reader sees: `alpaca.sip` for WHOLE, `alpaca.sip.3of8` for lane 3 of 8."""
+    """The partition that a reader sees: `alpaca.sip` for WHOLE, `alpaca.sip.lane3of8` for lane 3 of 8."""
     if lane == WHOLE:
         return partition
-    return f"{partition}{'.' if partition.count('.') == 1 else '-'}{lane}of{lanes}"
+    return f"{partition}{'.' if partition.count('.') == 1 else '-'}lane{lane}of{lanes}"
 
 
 def split_name(name: str) -> tuple[str, int, int]:
@@ -63,8 +63,11 @@ def hash_key(name: str) -> int:
 
 @lru_cache(2**16)
 def lane_of(symbol: str, lanes: int) -> int:
-    """The lane of a symbol; never changes."""
-    return zlib.crc32(symbol.encode()) % lanes
+    """The lane of a symbol; never changes.
+
+    Of its hash the upper end counts: the lower one says which of several captures has it (`capture --shard`).
+    """
+    return zlib.crc32(symbol.encode()) * lanes >> 32
 
 
 def split_frame(payload: bytes, lanes: int) -> list[Part]:

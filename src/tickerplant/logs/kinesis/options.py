@@ -9,6 +9,7 @@ from pathlib import Path
 from tickerplant.credentials import Secret
 from tickerplant.errors import UsageError
 from tickerplant.logs.writer import Options
+from tickerplant.settings import Settings
 
 MAX_RECORDS = 500
 """Records in one PutRecords call."""
@@ -70,3 +71,27 @@ class KinesisOptions:
             raise UsageError(f"KINESIS_LANES: expected 1 to {MAX_RECORDS} lanes, was {self.lanes}")
         if not 2**10 <= self.record_bytes <= MAX_RECORD_BYTES - 2**12:
             raise UsageError(f"kinesis: expected records of 1 KiB to 1020 KiB, was {self.record_bytes} bytes")
+
+
+def options_of(url: str, settings: Settings, files: Options) -> KinesisOptions:
+    """What the settings say about the stream of a `kinesis://` URL. Raises UsageError for what is no stream's name."""
+    stream = url.removeprefix("kinesis://")
+    has_keys = bool(settings.aws_key)
+    return KinesisOptions(
+        stream,
+        spool_folder(Path(settings.spool).expanduser(), stream),
+        region=settings.aws_region or None,
+        endpoint=settings.kinesis_endpoint or None,
+        keys=Keys(settings.aws_key, settings.aws_secret, settings.aws_token) if has_keys else None,
+        lanes=settings.kinesis_lanes,
+        batch_messages=settings.batch_size or KinesisOptions.batch_messages,
+        batch_age_s=settings.batch_timeout_s,
+        max_attempts=settings.max_attempts,
+        keep_segments=settings.kinesis_keep_segments,
+        files=files,
+    )
+
+
+def spool_folder(root: Path, stream: str) -> Path:
+    """The spool of a stream, beside those of logs on S3: no name of theirs has an @."""
+    return root / f"{stream}@kinesis"

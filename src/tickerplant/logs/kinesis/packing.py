@@ -1,6 +1,6 @@
 """What a Kinesis record holds: a head on a line of its own, then lines of the log. Pure.
 
-    {"kinesis":1,"p":"alpaca.sip.3of8","since":1763649000000000000,"prev":1763649000123456789,"places":[[0,2],null]}
+    {"kinesis":1,"p":"alpaca.sip.lane3of8","since":1763649000000000000,"prev":1763649000123456789,"places":[[0,2],null]}
     {"crc":"8f1c2b3a","rx":1763649000123500000,"v":"alpaca","c":"sip","k":"data","m":[...]}
     {"crc":...
 

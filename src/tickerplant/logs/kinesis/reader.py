@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from threading import RLock
 
 from tickerplant.logs.kinesis.bookmarks import Bookmark, Bookmarks
 from tickerplant.logs.kinesis.lanes import hash_key, split_name
@@ -20,9 +22,19 @@ _SKEW_S = 900.0
 """How far the clocks of capture and service may differ: the service refuses calls signed that far away."""
 
 
+@dataclass(frozen=True)
+class Shared:
+    """What the readers of one log share: `feed_of` gives the feed of a shard, `waiting` are readers that did not read
+    yet, `lock` is held while one reads."""
+
+    feed_of: Callable[[str], Feed]
+    shards: ShardList
+    waiting: set[LaneReader]
+    lock: RLock
+
+
 class LaneReader:
-    """Reads one lane (see LogReader). `feed_of` gives the feed of a shard, `waiting` are the readers of a log
-    that did not read yet."""
+    """Reads one lane (see LogReader)."""
 
     position: Position
 
@@ -30,20 +42,19 @@ class LaneReader:
         self,
         name: str,
         start: Position,
-        feed_of: Callable[[str], Feed],
-        shards: ShardList,
+        shared: Shared,
         bookmarks: Bookmarks,
-        waiting: set[LaneReader],
     ) -> None:
         self._name, self._key = name, hash_key(name)
-        self._feed_of, self._shards, self._bookmarks = feed_of, shards, bookmarks
+        self._feed_of, self._shards, self._bookmarks = shared.feed_of, shared.shards, bookmarks
         self._parser = Parser()
         self._pieces: list[bytes] = []
         self._ready: deque[Entry] = deque()
         self._feed: Feed | None = None
-        self._waiting = waiting
+        self._waiting, self._lock = shared.waiting, shared.lock
         self._restart(start)
-        waiting.add(self)
+        with self._lock:
+            self._waiting.add(self)
 
     def _restart(self, start: Position) -> None:
         """Forget everything but the position."""
@@ -57,10 +68,11 @@ class LaneReader:
     def read(self, max_bytes: int = 2**20) -> list[Entry]:
         """The next lines, about `max_bytes` at most; empty at the present end. Raises Retryable when the service is
         away."""
-        while not self._ready:
-            if not self._advance():
-                return []
-        return self._hand_out(max_bytes)
+        with self._lock:
+            while not self._ready:
+                if not self._advance():
+                    return []
+            return self._hand_out(max_bytes)
 
     def finish(self) -> list[Entry]:
         """Nothing: a lane's end is never damaged."""
@@ -68,9 +80,10 @@ class LaneReader:
 
     def close(self) -> None:
         """Leave the feed; idempotent. The next `read` goes on at `position`."""
-        self._waiting.discard(self)
-        self._leave()
-        self._restart(self.position)
+        with self._lock:
+            self._waiting.discard(self)
+            self._leave()
+            self._restart(self.position)
 
     def _hand_out(self, max_bytes: int) -> list[Entry]:
         entries: list[Entry] = []

@@ -24,6 +24,7 @@ from tickerplant.logs.kinesis.packing import Line, head_room, pack
 from tickerplant.logs.kinesis.service import Put, Service, Throttled
 from tickerplant.logs.layout import SEALED, list_files, segment_path
 from tickerplant.logs.line import encode
+from tickerplant.logs.s3_spool import write_trouble
 from tickerplant.model import Damage, Entry, Kind, Position, Record, split_position
 
 log = structlog.get_logger()
@@ -73,6 +74,7 @@ class Shipper:
         self._partition, self._service, self._options = partition, service, options
         self._folder = options.spool / partition
         self._cursor = read_cursor(self._folder)
+        write_trouble(self._folder, None)
         self._reader = spool.reader(partition, Position(self._cursor.at))
         self._lanes: dict[int, _Lane] = {}
         self._wanted: set[int] = set()
@@ -128,6 +130,7 @@ class Shipper:
             failure.__cause__ = error
         if failure is not None:
             self.failure = failure
+            write_trouble(self._folder, failure)
             log.error("sending to kinesis has ended", partition=self._partition, problem=str(failure))
         self._idle.set()
 
@@ -312,7 +315,9 @@ class Shipper:
         if limit and self._attempts >= limit:
             raise Fatal(f"{error}; gave up after {limit} attempts, what is unsent stays in {self._folder}") from error
         self._not_before = time.monotonic() + self._wait(self._attempts - 1)
-        self._is_away |= not isinstance(error, Throttled)
+        if not self._is_away and not isinstance(error, Throttled):
+            self._is_away = True
+            write_trouble(self._folder, error)
         if time.monotonic() - self._said_at >= _SAY_AGAIN_S:
             self._said_at = time.monotonic()
             event = "kinesis away, lines wait in the spool" if self._is_away else "kinesis takes less than comes"
@@ -321,6 +326,7 @@ class Shipper:
 
     def _back(self) -> None:
         if self._is_away:
+            write_trouble(self._folder, None)
             log.info("kinesis back", partition=self._partition, attempts=self._attempts)
             self._said_at = float("-inf")
         self._attempts, self._is_away = 0, False

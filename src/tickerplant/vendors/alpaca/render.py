@@ -288,6 +288,11 @@ def packed(message: bytes) -> bytes:
     return msgspec.msgpack.encode(fields)
 
 
+def unpacked(message: bytes) -> bytes:
+    """A msgpack message as JSON, its times with all their nanoseconds."""
+    return _unpacked(msgspec.msgpack.decode(message, type=dict[str, msgspec.Raw]))
+
+
 def frame(messages: Sequence[bytes], is_binary: bool) -> bytes:
     """One frame's payload: an array of messages, each already in the frame's encoding."""
     if not is_binary:

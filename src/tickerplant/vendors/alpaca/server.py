@@ -6,6 +6,7 @@ Source: https://docs.alpaca.markets/docs/streaming-market-data and /docs/real-ti
 
 from __future__ import annotations
 
+import hmac
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -40,15 +41,25 @@ _SYMBOL = re.compile(r"\*|[A-Za-z0-9][A-Za-z0-9._/-]{0,31}")
 
 @dataclass(frozen=True)
 class Account:
-    """Whom the server lets in: without `key` any key and secret, even empty ones. `symbols` is the plan's limit."""
+    """Whom the server lets in: without `key` any key and secret, even empty ones. `symbols` is the plan's limit.
+
+    `keys` are all accepted keys with their secrets, in place of the one. `channels` (the vendor's names) and `only`
+    (symbols) are what the plan holds; None is all.
+    """
 
     key: str | None = None
     secret: Secret | None = None
     symbols: int | None = None
     feeds: tuple[str, ...] = FEEDS
+    keys: Mapping[str, Secret] | None = None
+    channels: frozenset[str] | None = None
+    only: frozenset[str] | None = None
 
     def admits(self, key: str, secret: str) -> bool:
         """Whether these are the credentials asked for."""
+        if self.keys is not None:
+            known = self.keys.get(key, Secret("")).reveal()
+            return bool(known) and hmac.compare_digest(known.encode(), secret.encode())
         wanted = self.secret.reveal() if self.secret else None
         return (self.key in (None, key)) and (wanted in (None, secret))
 
@@ -77,7 +88,9 @@ class Connection:
     def __post_init__(self) -> None:
         self._low = {k.lower(): v for k, v in self.headers.items()}
         self.is_binary = self._low.get("content-type", "").strip().lower() == "application/msgpack"
-        self._channels = _TEST if self.feed == "test" else _STOCKS
+        self._acknowledged = _TEST if self.feed == "test" else tuple(c for c in _STOCKS if c != "imbalances")
+        offered = _TEST if self.feed == "test" else _STOCKS
+        self._channels = tuple(c for c in offered if self.account.channels is None or c in self.account.channels)
         self._lists = {name: {} for name in self._channels}
 
     def opened(self) -> Reply:
@@ -117,7 +130,7 @@ class Connection:
     def symbols(self, channel: str) -> frozenset[str] | None:
         """Symbols subscribed on a vendor channel, None for all of them. Corrections and cancels ride on trades."""
         listed = self._lists.get("trades" if channel in _RIDERS else channel, {})
-        return None if "*" in listed else frozenset(listed)
+        return self.account.only if "*" in listed else frozenset(listed)
 
     def wants(self, channel: str, symbol: str) -> bool:
         """Whether a message of a vendor channel goes to this client."""
@@ -178,15 +191,17 @@ class Connection:
         return None
 
     def _is_over_limit(self, lists: Mapping[str, Mapping[str, None]]) -> bool:
+        symbols = {s for listed in lists.values() for s in listed}
+        if self.account.only is not None and not symbols <= self.account.only | {"*"}:
+            return True
         if self.account.symbols is None:
             return False
-        symbols = {s for listed in lists.values() for s in listed}
         return "*" in symbols or len(symbols) > self.account.symbols
 
     def _acknowledgement(self) -> bytes:
-        lists = {name: list(listed) for name, listed in self._lists.items() if name != "imbalances"}
+        lists = {name: list(self._lists.get(name, ())) for name in self._acknowledged}
         if self.feed != "test":
-            lists |= {name: list(self._lists["trades"]) for name in _RIDERS}
+            lists |= {name: list(self._lists.get("trades", ())) for name in _RIDERS}
         if self._lists.get("imbalances"):
             lists["imbalances"] = list(self._lists["imbalances"])
         return self._frame({"T": "subscription", **lists})

@@ -11,7 +11,8 @@ with prices as (
         split_low as low,
         split_close as close,
         lag(split_close) over w as previous,
-        cast(row_number() over w as integer) - 1 as n
+        cast(row_number() over w as integer) - 1 as n,
+        {{ lagged_sum('split_close', 1, 5) }} / 5 as sma_5
     from {{ changed(with_close(ref('prices_daily')), back=520) }} as p
     window w as (partition by symbol order by session)
 ),
@@ -28,18 +29,9 @@ changes as (
         n % {{ block_rows() }} as place,
         greatest(close - previous, 0) as gain,
         greatest(previous - close, 0) as loss,
-        greatest(high - low, abs(high - previous), abs(low - previous)) as true_range
+        greatest(high - low, abs(high - previous), abs(low - previous)) as true_range,
+        sma_5
     from prices
-),
-
-totals as (
-    select
-        *,
-        sum(gain) over t as gains,
-        sum(loss) over t as losses,
-        sum(true_range) over t as true_ranges
-    from changes
-    window t as (partition by symbol order by block, session)
 ),
 
 blocks as (
@@ -53,12 +45,13 @@ blocks as (
         block,
         place,
         true_range,
+        sma_5,
         {{ decayed('case when n = 0 then close * ' ~ 13 / 2 ~ ' else close end', ema['12']) }} as block_12,
         {{ decayed('case when n = 0 then close * ' ~ 27 / 2 ~ ' else close end', ema['26']) }} as block_26,
-        {{ decayed(wilder_14('gain', 'gains', 14), wilder) }} as block_gain,
-        {{ decayed(wilder_14('loss', 'losses', 14), wilder) }} as block_loss,
-        {{ decayed(wilder_14('true_range', 'true_ranges', 13), wilder) }} as block_range
-    from totals
+        {{ decayed(wilder_14('gain', wilder, 14), wilder) }} as block_gain,
+        {{ decayed(wilder_14('loss', wilder, 14), wilder) }} as block_loss,
+        {{ decayed(wilder_14('true_range', wilder, 13), wilder) }} as block_range
+    from changes
     window b as (partition by symbol, block order by session)
 ),
 
@@ -78,7 +71,10 @@ averages as (
         {{ with_earlier_blocks('block_gain', wilder) }} as gain,
         {{ with_earlier_blocks('block_loss', wilder) }} as loss,
         {{ with_earlier_blocks('block_range', wilder) }} / 14 as atr_14,
-        {{ lagged_sum('close', 1, 5) }} / 5 as sma_5
+        sma_5,
+        {{ lagged_sum('sma_5', 5, 2) }} / 2 as sma_10,
+        {{ lagged_sum('sma_5', 5, 4) }} / 4 as sma_20,
+        {{ deviations_of_5('close', 'sma_5') }} as deviations_5
     from blocks
     window w as (partition by symbol order by block, session)
 ),
@@ -91,32 +87,14 @@ signals as (
     window b as (partition by symbol, block order by session)
 ),
 
-tens as (
+windows as (
     select
         *,
         {{ with_earlier_blocks('block_signal', ema['9']) }} * {{ real(2 / 10) }} as signal,
-        {{ lagged_sum('sma_5', 5, 2) }} / 2 as sma_10,
-        {{ lagged_sum('sma_5', 5, 4) }} / 4 as sma_20,
-        {{ deviations_of_5('close', 'sma_5') }} as deviations_5
-    from signals
-    window w as (partition by symbol order by block, session)
-),
-
-twenties as (
-    select
-        *,
         ({{ lagged_sum('sma_10', 10, 5) }}) / 5 as sma_50,
-        {{ deviations_together('deviations_5', 'sma_5', 'sma_20', 5, 4) }} as deviations_20
-    from tens
-    window w as (partition by symbol order by block, session)
-),
-
-fifties as (
-    select
-        *,
-        {{ lagged_sum('sma_50', 50, 4) }} / 4 as sma_200,
-        sqrt(deviations_20 / 20) as deviation
-    from twenties
+        ({{ lagged_sum('sma_20', 20, 10) }}) / 10 as sma_200,
+        sqrt({{ deviations_together('deviations_5', 'sma_5', 'sma_20', 5, 4) }} / 20) as deviation
+    from signals
     window w as (partition by symbol order by block, session)
 )
 
@@ -144,4 +122,4 @@ select
     sma_20 - 2 * deviation as bollinger_lower,
     (close - sma_20 + 2 * deviation) / nullif(4 * deviation, 0) as bollinger_percent,
     4 * deviation / nullif(sma_20, 0) as bollinger_width
-from fifties
+from windows

@@ -1,4 +1,4 @@
-"""What the simulator needs of a vendor's folder: its server side and its rendering, found by the vendor's name."""
+"""What serving a vendor's protocol needs of its folder: server side and rendering, found by the vendor's name."""
 
 from __future__ import annotations
 
@@ -12,53 +12,6 @@ import numpy.typing as npt
 
 from tickerplant.model import Batch, Decoded, Entry
 from tickerplant.vendors import vendor
-
-
-class Reply(Protocol):
-    """Frames to send in order, and whether to close then."""
-
-    @property
-    def frames(self) -> tuple[bytes, ...]:
-        """Sent in order."""
-        ...
-
-    @property
-    def close(self) -> bool:
-        """Whether the connection ends then."""
-        ...
-
-
-class Connection(Protocol):
-    """The server side of one connection, without I/O."""
-
-    is_binary: bool
-    is_authenticated: bool
-    version: int
-
-    @property
-    def is_subscribed(self) -> bool:
-        """Whether anything is subscribed."""
-        ...
-
-    def opened(self) -> Reply:
-        """The greeting."""
-        ...
-
-    def receive(self, message: bytes) -> Reply:
-        """Take one whole client message."""
-        ...
-
-    def timed_out(self) -> Reply:
-        """The client did not authenticate in time."""
-        ...
-
-    def error(self, code: int, close: bool = False) -> Reply:
-        """An error of the vendor's table."""
-        ...
-
-    def symbols(self, channel: str) -> frozenset[str] | None:
-        """Symbols subscribed on a vendor channel; None is all."""
-        ...
 
 
 class Channel(Protocol):
@@ -82,6 +35,25 @@ class Channel(Protocol):
     @property
     def type(self) -> str:
         """The tag of its messages."""
+        ...
+
+
+class Part(Protocol):
+    """One message of a frame, in the frame's encoding."""
+
+    @property
+    def channel(self) -> str | None:
+        """The vendor's channel that carries it; None for a message that nobody subscribes to."""
+        ...
+
+    @property
+    def symbol(self) -> str:
+        """Its symbol."""
+        ...
+
+    @property
+    def raw(self) -> bytes:
+        """Its bytes."""
         ...
 
 
@@ -155,6 +127,16 @@ class Dialect:
     def split(self) -> Callable[[bytes], list[bytes]]:
         """The JSON messages of a frame."""
         return self._render.split
+
+    @cached_property
+    def parts(self) -> Callable[[bytes], Sequence[Part]]:
+        """The messages of a frame as they stand in it, each with its channel and symbol; raises ValueError."""
+        return import_module(f"tickerplant.vendors.{self.vendor}.server_frames").parts
+
+    @cached_property
+    def unpacked(self) -> Callable[[bytes], bytes]:
+        """A message in the binary encoding as JSON."""
+        return self._render.unpacked
 
     def decode(self, entries: Sequence[Entry]) -> Decoded:
         """The vendor's own decoder."""

@@ -1,0 +1,1 @@
+"""What the DAGs share. Only `work` and `tasks` need Airflow; the rest is plain and decides things."""

@@ -1,0 +1,119 @@
+"""Which files of a mart of the lake a build replaces, and that its rows are right whatever it does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from tickerplant.errors import Fatal
+from tickerplant.stores.lake_files import ROW_GROUP_ROWS
+from tickerplant.stores.lake_marts import Marts, Note, source
+from tickerplant.transform.lake_job import MartJob
+from tickerplant.transform.lake_write import write_mart
+
+Row = tuple[str, date, float]
+FIRST = date(2024, 1, 1)
+NOTE = Note("signature", {}, {}, [])
+
+
+class Mart:
+    """A mart `m` of symbol, session and x, made from the rows of a table `computed`."""
+
+    def __init__(self, root: Path, bucket: str = "year", grain: Sequence[str] = ("symbol", "session")) -> None:
+        self.marts, self.bucket, self.grain = Marts(root), bucket, tuple(grain)
+        self.database = duckdb.connect()
+        self.database.execute("create table computed (symbol varchar, session date, x double)")
+        self.log = self.marts.log("m")
+
+    def build(self, rows: Sequence[Row], where: str | None = None) -> dict[str, list[str]]:
+        """Build with the rows there would be computed: those of sessions in `where`, or of all; returns the changes."""
+        self.database.execute("delete from computed")
+        for row in rows:
+            self.database.execute("insert into computed values (?, ?, ?)", row)
+        mode = "sessions" if where else "full"
+        sql = "select * from computed"
+        job = MartJob("m", "", sql, mode, where or "true", None, (), (), "signature", self.grain, self.bucket)
+        found = write_mart(self.database, self.marts, job, NOTE, NOTE)
+        self.log.refresh()
+        self.database.execute(f"create or replace view m as {source(self.log.folder, self.log.files())}")
+        return found.changes
+
+    def rows(self) -> list[Row]:
+        return self.database.sql("select symbol, session, x from m order by all").fetchall()
+
+    def files(self) -> dict[str, int]:
+        return {file.path: file.stats.num_records for file in self.log.files()}
+
+
+def day(number: int) -> date:
+    return FIRST + timedelta(days=number)
+
+
+def on(number: int) -> str:
+    return f"session = date '{day(number)}'"
+
+
+def test_rows_that_replace_none_get_a_file_of_their_own_until_there_are_many(tmp_path: Path) -> None:
+    mart = Mart(tmp_path)
+    wanted = [(s, day(n), 1.0) for s in "AB" for n in range(3)]
+    mart.build(wanted)
+    first = mart.files()
+    for n in range(3, 20):
+        assert mart.build([("A", day(n), float(n))], on(n)) == {str(day(n)): ["A"]}
+        wanted.append(("A", day(n), float(n)))
+        if n < 19:
+            assert (len(mart.files()), first.items() <= mart.files().items()) == (1 + n - 2, True)
+        assert mart.rows() == sorted(wanted)
+    assert list(mart.files().values()) == [len(wanted)]
+
+
+def test_only_the_file_that_holds_a_replaced_row_is_written_again(tmp_path: Path) -> None:
+    mart = Mart(tmp_path)
+    mart.build([("A", day(0), 1.0), ("B", day(400), 2.0)])
+    mart.build([("A", day(1), 1.0), ("B", day(1), 2.0)], on(1))
+    mart.build([("A", day(2), 1.0)], on(2))
+    before = mart.files()
+    mart.build([("A", day(1), 9.0), ("C", day(1), 3.0)], on(1))
+    after = mart.files()
+    gone, come = before.keys() - after.keys(), after.keys() - before.keys()
+    assert ([before[p] for p in gone], [after[p] for p in come]) == ([2], [2])
+    assert mart.rows() == [
+        ("A", day(0), 1.0),
+        ("A", day(1), 9.0),
+        ("A", day(2), 1.0),
+        ("B", day(400), 2.0),
+        ("C", day(1), 3.0),
+    ]
+
+
+def test_a_bucket_of_one_session_is_one_file(tmp_path: Path) -> None:
+    mart = Mart(tmp_path, "session")
+    mart.build([("A", day(0), 1.0)])
+    mart.build([("A", day(0), 1.0), ("B", day(0), 1.0)], on(0))
+    mart.build([("A", day(1), 1.0)], on(1))
+    assert sorted(mart.files().values()) == [1, 2]
+
+
+def test_a_grain_without_the_session_is_told_apart_from_rows_not_computed_again(tmp_path: Path) -> None:
+    mart = Mart(tmp_path, grain=("symbol",))
+    mart.build([("A", day(0), 1.0)])
+    with pytest.raises(Fatal, match="expected one row for each"):
+        mart.build([("A", day(1), 1.0)], on(1))
+    assert mart.rows() == [("A", day(0), 1.0)]
+
+
+def test_a_full_file_is_closed_so_that_few_rows_do_not_rewrite_a_year(tmp_path: Path) -> None:
+    mart, many = Mart(tmp_path), ROW_GROUP_ROWS + 1000
+    mart.database.execute(
+        f"create table wide as select 'S' || i as symbol, date '2024-01-01' as session, 1.0 as x "
+        f"from range({many}) t(i)"
+    )
+    job = MartJob("m", "", "select * from wide", "full", "true", None, (), (), "signature", mart.grain, "year")
+    write_mart(mart.database, mart.marts, job, NOTE, NOTE)
+    mart.log.refresh()
+    counts = sorted(mart.files().values())
+    assert (len(counts), sum(counts)) == (2, many)
