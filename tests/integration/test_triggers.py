@@ -12,5 +12,5 @@ def test_dropped_doubled_and_reordered_triggers_change_nothing(tmp_path: Path) -
     report = trigger_campaign(2, 2, tmp_path)
     assert (report.different, report.asked_twice) == ([], [])
     assert report.schedules == 2
-    assert report.triggers > 4
+    assert report.triggers >= 4
     assert report.side_by_side > 0

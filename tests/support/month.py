@@ -89,7 +89,12 @@ class Month:
         keys |= {"TICKERPLANT_REPAIR_SETTLING_SECONDS": "0.3", "TICKERPLANT_RUN_FETCH": "daily_bars"}
         arguments = ("run", "--calendar", "--url", self._ws, "--log", self.log, "--store", self.lake)
         with (self._folder / "run.err").open("a") as said:
-            self._run = tickerplant(*arguments, "--batch-seconds", "0.2", stderr=said, env={**os.environ, **keys})
+            self._run = tickerplant(
+                *(*arguments, "--batch-seconds", "0.2"),
+                stdout=subprocess.DEVNULL,
+                stderr=said,
+                env={**os.environ, **keys},
+            )
 
     def off(self) -> None:
         """Stop the plant in order."""

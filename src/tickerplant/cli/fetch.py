@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tickerplant.cli import console
+from tickerplant.cli.fetch_show import done_json, plan_json, show_done, show_plan
 from tickerplant.clock import utc_now
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from threading import Event
 
     from tickerplant.jobs.fetch import Fetched
-    from tickerplant.jobs.fetch_table import FetchPlan, FetchSummary
+    from tickerplant.jobs.fetch_table import FetchPlan
     from tickerplant.jobs.flat import FlatSource
     from tickerplant.jobs.poll import Rhythm
     from tickerplant.model import Log, Store
@@ -320,10 +321,10 @@ def _once(
         load_answers(source, target, asking.vendor, vendor_named, stop)
     plan, files = _cheapest(source, target, asking, wanted, names)
     if not as_json and not quiet:
-        _show_plan(plan, asking, wanted, len(names))
+        show_plan(plan, asking.vendor, wanted.table, len(names))
     if dry_run:
         if as_json:
-            console.print_json({"plan": _plan_json(plan, wanted)})
+            console.print_json({"plan": plan_json(plan, wanted.table)})
         return 0
     selection = {"vendor": asking.vendor, "symbols": len(names)}
     selection |= {k: v for k, v in asdict(wanted).items() if v not in (None, False)}
@@ -344,64 +345,10 @@ def _once(
         run.outcome = summary.fetched.outcome
         run.error = summary.fetched.failures[0].reason if summary.fetched.failures else None
     if as_json:
-        console.print_json({"plan": _plan_json(plan, wanted), "done": _done_json(summary)})
+        console.print_json({"plan": plan_json(plan, wanted.table), "done": done_json(summary)})
     elif not quiet:
-        _show_done(summary)
+        show_done(summary)
     return {"done": 0, "quota": _QUOTA_EXIT}.get(summary.fetched.outcome, 1)
-
-
-def _plan_json(plan: FetchPlan, wanted: _Wanted) -> dict[str, Any]:
-    return {
-        "table": wanted.table,
-        "endpoint": plan.plan.endpoint.name if plan.plan else None,
-        "requests": plan.requests,
-        "resumed": plan.resumed,
-        "cost": asdict(plan.cost),
-        "others": dict(plan.others),
-        "before": plan.before.counts() if plan.before else None,
-    }
-
-
-def _done_json(summary: FetchSummary) -> dict[str, Any]:
-    fetched = summary.fetched
-    return {
-        "outcome": fetched.outcome,
-        "requests": fetched.chains,
-        "answers": fetched.landed,
-        "calls": summary.calls,
-        "bytes": summary.bytes,
-        "rows": summary.rows,
-        "failures": [asdict(f) for f in fetched.failures],
-        "retry_after_s": fetched.retry_after_s,
-    }
-
-
-def _show_plan(plan: FetchPlan, asking: RestClient, wanted: _Wanted, symbols: int) -> None:
-    if plan.before is not None:
-        there = plan.before.counts()
-        cells = sum(there.values())
-        console.err.print(
-            f"{wanted.table} of {asking.vendor}: {symbols:,} symbols x {len(plan.before.sessions):,} sessions = "
-            f"{cells:,}; {there['present']:,} there, {there['not_fetched']:,} to fetch"
-        )
-    endpoint = f" through {plan.plan.endpoint.name}" if plan.plan and plan.todos else ""
-    days = f", {plan.cost.quota_days:.1f} days of quota" if plan.cost.quota_days else ""
-    console.err.print(f"about {plan.cost.calls:,} calls{endpoint}, {plan.cost.minutes:.1f} minutes{days}")
-    for name, calls in plan.others:
-        console.err.print(f"  (through {name}: {calls:,} calls)")
-
-
-def _show_done(summary: FetchSummary) -> None:
-    f = summary.fetched
-    console.out.print(
-        f"{f.outcome}: {f.chains:,} requests, {summary.calls:,} calls, {console.size(summary.bytes)}, "
-        f"{summary.rows:,} rows"
-    )
-    for failure in f.failures[:10]:
-        console.out.print(f"[red]failed[/] {', '.join(failure.symbols[:5])}: {console.plain(failure.reason)}")
-    if f.outcome == "quota" and f.retry_after_s:
-        again = utc_now() + timedelta(seconds=f.retry_after_s)
-        console.out.print(f"the allowance is spent; again from {console.clock(again)} UTC")
 
 
 def _seconds(option: str, text: str) -> float:
