@@ -27,7 +27,9 @@ from tickerplant.model import Damage, Entry, Kind, Position, Record
 from tickerplant.vendors import vendor
 from tickerplant.vendors.alpaca.decode import decode
 
-SYMBOL = st.one_of(st.none(), st.sampled_from(["A", "BRK.B", "SPY", "é"]), st.text(max_size=6), st.integers())
+SYMBOL = st.one_of(
+    st.none(), st.sampled_from(["A", "BRK.B", "SPY", "é"]), st.text(max_size=6), st.integers(-(2**63), 2**64 - 1)
+)
 MESSAGE = st.fixed_dictionaries({"T": st.sampled_from("qtb"), "i": st.integers(0, 10**9)}, optional={"S": SYMBOL})
 
 

@@ -69,9 +69,10 @@ def _until(condition: Callable[[], bool], timeout_s: float = 20) -> None:
         time.sleep(0.005)
 
 
-@pytest.mark.parametrize("url", ["kinesis://stream", "", "http://x", "s3:/b/x://y"])
+@pytest.mark.parametrize("url", ["kafka://topic", "", "http://x", "s3:/b/x://y"])
 def test_other_urls_are_refused_by_name(url: str) -> None:
-    with pytest.raises(UsageError, match=r"log: expected a folder, file://<folder> or s3://bucket/prefix, was"):
+    kinds = "file://<folder>, s3://bucket/prefix or kinesis://stream"
+    with pytest.raises(UsageError, match=f"log: expected a folder, {kinds}, was"):
         open_log(url)
 
 
