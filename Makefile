@@ -10,7 +10,7 @@ AIRFLOW_VENV := .venv-airflow
 AIRFLOW_BIN := $(AIRFLOW_VENV)/bin
 AIRFLOW_STAMP := $(AIRFLOW_VENV)/.ready
 
-.PHONY: setup servers demo test check lint types imports docs bench campaign lock clean setup-airflow test-airflow
+.PHONY: setup servers demo test check lint types imports docs bench campaign lock clean setup-airflow test-campaigns test-airflow
 
 setup: $(STAMP)
 
@@ -45,7 +45,10 @@ demo: setup
 	$(BIN)/tickerplant demo
 
 test: setup servers
-	$(BIN)/pytest -n 2 --dist worksteal -q
+	$(BIN)/pytest -n 2 --dist worksteal -q -m "not campaign"
+
+test-campaigns: setup servers
+	$(BIN)/pytest -n 2 --dist worksteal -q -m campaign
 
 test-airflow: setup-airflow
 	$(AIRFLOW_BIN)/pytest tests/airflow -q

@@ -8,6 +8,8 @@ import pytest
 
 from tests.support.five_years import ARCHIVE, five_years, source
 
+pytestmark = pytest.mark.campaign
+
 SYMBOLS = [
     *("AAPL", "AIG", "AOS", "BAC", "BF.B", "BRK.B", "DHR", "ES", "FTV", "GOOG"),
     *("GOOGL", "IBM", "JPM", "LEN", "MSFT", "O", "REGN", "UA", "VRTX", "WRK"),

@@ -4,6 +4,8 @@ import pytest
 
 from tests.campaigns import kill_campaign
 
+pytestmark = pytest.mark.campaign
+
 
 @pytest.mark.timeout(180)
 def test_random_kills_lose_and_double_nothing_and_each_gap_is_named(tmp_path: Path) -> None:

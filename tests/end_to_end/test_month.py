@@ -7,6 +7,8 @@ import pytest
 
 from tests.support.month import through, troubles
 
+pytestmark = pytest.mark.campaign
+
 
 @pytest.mark.timeout(240)
 def test_a_holiday_and_a_half_day_with_a_kill_come_out_as_the_market_was(tmp_path: Path) -> None:

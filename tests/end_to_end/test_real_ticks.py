@@ -4,6 +4,8 @@ import pytest
 
 from tests.campaigns import TICKS, ticks_campaign
 
+pytestmark = pytest.mark.campaign
+
 
 @pytest.mark.skipif(not TICKS.is_dir(), reason="the recorded ticks are not beside this checkout")
 def test_recorded_ticks_go_through_the_wire_and_come_out_equal(tmp_path: Path) -> None:

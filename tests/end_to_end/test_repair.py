@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.support.healing import heal
+
+pytestmark = pytest.mark.campaign
 
 
 def test_disconnects_of_a_live_market_are_healed_by_themselves(tmp_path: Path) -> None:

@@ -9,11 +9,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support.plant import loaded_to, log_end, query, simulator, stop, store_tally, tickerplant, wait_for
 from tickerplant.fingerprint import Tally
 from tickerplant.jobs.status import Status, status
 from tickerplant.logs import open_log
 from tickerplant.stores import open_store
+
+pytestmark = pytest.mark.campaign
 
 _MARKET = ("--seed", "5", "--symbols", "50", "--minutes", "5", "--speed", "50", "--linger", "60")
 _TROUBLE = (

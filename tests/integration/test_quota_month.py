@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.support.quota_month import Month, fullest, quota_month
+
+pytestmark = pytest.mark.campaign
 
 
 def test_quirk_27_three_processes_of_one_key_killed_for_days_break_no_limit_and_waste_nothing(tmp_path: Path) -> None:

@@ -261,6 +261,7 @@ def test_a_full_disk_stops_the_capture_and_the_next_one_knows_since_when(tmp_pat
         assert gap["end"] == datetime.fromtimestamp(9, UTC)
 
 
+@pytest.mark.campaign
 def test_kills_while_shipping_lose_and_double_nothing(tmp_path: Path) -> None:
     report = shipping_kills(3, seed=5, folder=tmp_path)
     assert report.synced > 1_000

@@ -5,7 +5,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.support.triggers import trigger_campaign
+
+pytestmark = pytest.mark.campaign
 
 
 def test_dropped_doubled_and_reordered_triggers_change_nothing(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ import pytest
 from tests.support.transform import KINDS
 from tests.support.transform_random import check
 
+pytestmark = pytest.mark.campaign
+
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_incremental_equals_full_after_random_late_corrected_and_repeated_rows(kind: str, tmp_path: Path) -> None:
