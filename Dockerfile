@@ -1,6 +1,7 @@
 # Two images: `tickerplant` (the last, built by default) and `airflow` (`--target airflow`, for the profile of that name
 # in compose.yaml). Packages come from hashed locks made of requirements.lock (`make lock`): deploy/image.lock holds the
-# extras postgres, s3, serve and transform, deploy/airflow.lock those and Airflow, deploy/build.lock what builds our wheel.
+# extras kinesis, postgres, s3, serve and transform, deploy/airflow.lock those and Airflow, deploy/build.lock what builds
+# our wheel.
 ARG PYTHON=3.12.13-slim-trixie
 
 FROM python:${PYTHON} AS build

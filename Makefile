@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 SERVERS := .servers
+NODE_SERVERS := tests/servers/node_modules/.ready
 
 AIRFLOW_VENV := .venv-airflow
 AIRFLOW_BIN := $(AIRFLOW_VENV)/bin
@@ -27,13 +28,18 @@ $(AIRFLOW_STAMP): requirements-airflow.lock pyproject.toml
 	$(AIRFLOW_BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $(AIRFLOW_STAMP)
 
-# Servers that only tests talk to, in an environment of their own.
-servers: $(SERVERS)/.ready
+# Servers that only tests talk to, in environments of their own. Without npm the tests on Kinesis are skipped.
+servers: $(SERVERS)/.ready $(NODE_SERVERS)
 
 $(SERVERS)/.ready: requirements-servers.lock
 	$(PYTHON) -m venv $(SERVERS)
 	$(SERVERS)/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-servers.lock
 	@touch $@
+
+$(NODE_SERVERS): tests/servers/package-lock.json
+	@if command -v npm >/dev/null && command -v node >/dev/null; then \
+	    npm ci --prefix tests/servers --omit=dev --ignore-scripts --no-audit --no-fund --silent && touch $@; \
+	else echo "kinesis-local: not installed, as there is no npm and node here; the tests on Kinesis will be skipped"; fi
 
 demo: setup
 	$(BIN)/tickerplant demo
@@ -67,15 +73,15 @@ bench: setup servers
 
 campaign: setup servers
 	$(BIN)/python -m tests.campaigns --kills 100 --seed 1 --real-ticks --postgres-kills 50 --postgres-outage \
-		--quota-month --five-years --s3-kills 50
+		--quota-month --five-years --s3-kills 50 --kinesis 30
 
 LOCK := uv pip compile --universal --generate-hashes --no-emit-index-url --no-header
 IMAGE := $(LOCK) --no-annotate --python-version 3.12 --constraint requirements.lock
-IMAGE_EXTRAS := --extra postgres --extra s3 --extra serve --extra transform
+IMAGE_EXTRAS := --extra kinesis --extra postgres --extra s3 --extra serve --extra transform
 
 lock:
-	$(LOCK) --python-version 3.11 --extra chart --extra postgres --extra embedded --extra s3 --extra serve --extra simulator \
-	    --extra transform --group dev --group build pyproject.toml -o requirements.lock
+	$(LOCK) --python-version 3.11 --extra chart --extra postgres --extra embedded --extra kinesis --extra s3 --extra serve \
+	    --extra simulator --extra transform --group dev --group build pyproject.toml -o requirements.lock
 	$(LOCK) --python-version 3.11 --extra airflow --extra postgres --extra embedded --extra simulator --extra transform \
 	    --group airflow-test --group build pyproject.toml -o requirements-airflow.lock
 	$(LOCK) --python-version 3.11 requirements-servers.in -o requirements-servers.lock
@@ -84,4 +90,4 @@ lock:
 	printf '%s\n' 'apache-airflow[celery,postgres,redis]==3.3.2' 'celery<5.7' | $(IMAGE) $(IMAGE_EXTRAS) pyproject.toml - -o deploy/airflow.lock
 
 clean:
-	rm -rf $(VENV) $(AIRFLOW_VENV) $(SERVERS) demo data bench-out
+	rm -rf $(VENV) $(AIRFLOW_VENV) $(SERVERS) tests/servers/node_modules demo data bench-out

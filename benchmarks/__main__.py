@@ -26,6 +26,7 @@ ORDER = (
     "feed",
     "fetch",
     "transform",
+    "kinesis",
     "memory",
     "s3",
 )

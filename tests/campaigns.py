@@ -23,6 +23,9 @@ The S3 campaign (tests/support/s3_kills.py) kills a capture while it ships to a 
 
 The transform campaign (tests/support/transform_random.py) brings random late, corrected and repeated rows into both
 stores, and holds marts built step by step against marts built anew.
+
+The Kinesis campaigns (tests/support/kinesis_faults.py and kinesis_kills.py) let a stream refuse, throttle and go away,
+and kill captures and loaders while it is split and merged.
 """
 
 from __future__ import annotations
@@ -301,6 +304,20 @@ def _transforms(args: argparse.Namespace, folder: Path) -> bool:
     return True
 
 
+def _kinesis(kills: int, seed: int, folder: Path) -> bool:
+    from tests.support.kinesis_faults import run_faults
+    from tests.support.kinesis_kills import run_kills
+    from tests.support.kinesis_server import serving
+
+    with serving() as server:
+        faults = run_faults(server, folder / "faults", 100 * kills, outages=3, seed=seed)
+        _print(faults)
+        killed = run_kills(server, folder / "kills", kills, seed)
+        _print(killed)
+    is_well = not (faults.lost + faults.doubled + faults.reordered + len(faults.problems))
+    return is_well and killed.is_equal and not killed.lost + killed.doubled
+
+
 def _month(folder: Path) -> bool:
     """Eight weeks of `run`: the clocks change, holidays, half days, three kills, a missed evening and session."""
     from tests.support.month import MISHAPS, through, troubles
@@ -336,6 +353,7 @@ def main() -> None:
     parser.add_argument("--store", choices=("lake", "postgres"), default="lake", help="where ticks and repairs go")
     parser.add_argument("--s3-kills", type=int, default=0, help="random SIGKILLs of a capture that ships to S3")
     parser.add_argument("--transform", type=int, default=0, help="random histories of rows, on each store")
+    parser.add_argument("--kinesis", type=int, default=0, help="random SIGKILLs and faults on a log on Kinesis")
     parser.add_argument("--triggers", type=int, default=0, help="random schedules of ingest, load and transform")
     args = parser.parse_args()
     well = True
@@ -354,6 +372,7 @@ def main() -> None:
         well &= not args.quota_month or _quota_month(args.seed, Path(name))
         well &= not args.s3_kills or _shipping(args.s3_kills, args.seed, Path(name) / "s3")
         well &= _transforms(args, Path(name))
+        well &= not args.kinesis or _kinesis(args.kinesis, args.seed, Path(name) / "kinesis")
         well &= not args.month or _month(Path(name) / "month")
         well &= not args.triggers or _triggers(args.triggers, args.seed, Path(name) / "triggers")
     sys.exit(0 if well else 1)

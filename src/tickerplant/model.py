@@ -49,7 +49,10 @@ class Kind(StrEnum):
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
-    """One raw thing a vendor sent. `received_at` is nanoseconds UTC, `request` is for REST and holds no secret."""
+    """One raw thing a vendor sent. `received_at` is nanoseconds UTC, `request` is for REST and holds no secret.
+
+    `places`: where the messages of a torn frame stood in it; None for a whole frame.
+    """
 
     vendor: str
     feed: str
@@ -57,15 +60,20 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     received_at: int
     payload: bytes
     request: str | None = None
+    places: tuple[int, ...] | None = None
 
 
 class Damage(msgspec.Struct, frozen=True, gc=False):
-    """A stretch of log that is no whole line. `before`/`after`: receipt (ns) of the whole lines around it, if any."""
+    """A stretch of log that is no whole line. `before`/`after`: receipt (ns) of the whole lines around it, if any.
+
+    `gap` is the reason of the gap that it makes: `trimmed` for lines that a log let go before they were read.
+    """
 
     payload: bytes
     reason: str
     before: int | None
     after: int | None
+    gap: str = "damaged"
 
 
 class Entry(NamedTuple):

@@ -15,7 +15,7 @@ from typing import Any
 from tickerplant import postgres_url
 from tickerplant.errors import UsageError
 from tickerplant.model import Retention, Secret
-from tickerplant.settings_list import LAKE, SETTINGS, Setting, names
+from tickerplant.settings_list import LAKE, LOG, SETTINGS, Setting, names
 
 __all__ = ["SETTINGS", "STORE_VARIABLES", "Setting", "Settings", "example", "markdown", "names", "read_settings"]
 
@@ -93,6 +93,12 @@ class Settings:
     aws_key: str
     aws_secret: Secret
     aws_token: Secret
+    local_mode: bool
+    kinesis_stream: str
+    kinesis_endpoint: str
+    kinesis_lanes: int
+    kinesis_keep_segments: int
+    max_attempts: int
     log_level: str
 
     @property
@@ -134,6 +140,15 @@ def _given(name: str, env: Mapping[str, str]) -> str:
     return direct or filed
 
 
+def _log_url(values: Mapping[str, Any]) -> str:
+    """The log as named, else the stream unless in local mode."""
+    if values["log"] != LOG or values["local_mode"]:
+        return str(values["log"])
+    if not values["kinesis_stream"]:
+        raise UsageError("LOCAL_MODE: expected KINESIS_STREAM_NAME beside false, was none; set it or LOCAL_MODE=true")
+    return f"kinesis://{values['kinesis_stream']}"
+
+
 def _value(setting: Setting, env: Mapping[str, str]) -> Any:
     name, text = next(((n, t) for n in setting.env if (t := _given(n, env))), (setting.env[0], setting.default))
     try:
@@ -159,6 +174,7 @@ def read_settings(env: Mapping[str, str] | None = None, dotenv: Path | None = Pa
     found = {k: v for k, v in dotenv_values(dotenv).items() if v is not None} if dotenv and dotenv.is_file() else {}
     merged = {**{k: v for k, v in found.items() if _other(k) not in own}, **own}
     values = {s.name: _value(s, merged) for s in SETTINGS}
+    values["log"] = _log_url(values)
     for name in ("log", "spool"):
         values[name] = values[name].replace("<data>", values["data"].rstrip("/"))
     return Settings(**values)

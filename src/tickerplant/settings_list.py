@@ -41,6 +41,20 @@ def _count(text: str) -> int:
     return value
 
 
+def _whole(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise ValueError("expected a whole number from 0 on")
+    return value
+
+
+def _truth(text: str) -> bool:
+    words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+    if text.lower() not in words:
+        raise ValueError("expected true or false")
+    return words[text.lower()]
+
+
 def _seconds(text: str) -> float:
     value = float(text)
     if not 0 <= value <= 2_000_000:
@@ -110,9 +124,14 @@ def _port(text: str) -> str:
     return text
 
 
-LAKE = "<data>/lake"
+LAKE, LOG = "<data>/lake", "<data>/log"
 SETTINGS = (
-    Setting("log", ("TICKERPLANT_LOG",), "<data>/log", "Where raw records are kept: a folder or s3://bucket/prefix"),
+    Setting(
+        "log",
+        ("TICKERPLANT_LOG",),
+        LOG,
+        "Where raw records are kept: a folder, s3://bucket/prefix, or kinesis://stream",
+    ),
     Setting(
         "store_url",
         ("TICKERPLANT_STORE",),
@@ -161,11 +180,16 @@ SETTINGS = (
         "batch_size",
         ("BATCH_SIZE",),
         "",
-        "Load: commit after this many messages; when not set what suits the store (lake 500000, PostgreSQL 100000)",
+        "Load: commit after this many messages; when not set what suits the store (lake 500000, PostgreSQL 100000). "
+        "Log on Kinesis: send when this many lines wait (5000)",
         _count_if_any,
     ),
     Setting(
-        "batch_timeout_s", ("BATCH_TIMEOUT_SECONDS",), "1", "Load: commit at least this often, in seconds", _positive
+        "batch_timeout_s",
+        ("BATCH_TIMEOUT_SECONDS",),
+        "1",
+        "Load: commit at least this often; log on Kinesis: send at least this often, in seconds",
+        _positive,
     ),
     Setting(
         "sync_interval_s",
@@ -368,12 +392,13 @@ SETTINGS = (
         "`serve --feed`: a live client that is more bytes of the log behind is told 407 (slow client) and cut",
         _count,
     ),
-    Setting("spool", ("TICKERPLANT_SPOOL",), "<data>/spool", "Log on S3: folder of what is not shipped yet"),
+    Setting("spool", ("TICKERPLANT_SPOOL",), "<data>/spool", "Log on S3 or Kinesis: folder of what is not shipped yet"),
     Setting(
         "spool_bytes",
         ("TICKERPLANT_SPOOL_BYTES",),
         "10737418240",
-        "Log on S3: alarm when more bytes than this wait for shipping; the capture goes on until the disk is full",
+        "Log on S3 or Kinesis: alarm when more bytes than this wait for shipping; the capture goes on until the disk "
+        "is full",
         _count,
     ),
     Setting(
@@ -382,9 +407,55 @@ SETTINGS = (
         "",
         "S3: URL of the service when it is not Amazon's",
     ),
-    Setting("aws_region", ("AWS_REGION", "AWS_DEFAULT_REGION"), "us-east-1", "S3: region of the bucket"),
-    Setting("aws_key", ("AWS_ACCESS_KEY_ID",), "", "S3: access key; without one, that of the container or instance"),
-    Setting("aws_secret", ("AWS_SECRET_ACCESS_KEY",), "", "S3: its secret; never printed", Secret),
-    Setting("aws_token", ("AWS_SESSION_TOKEN",), "", "S3: session token of a temporary key; never printed", Secret),
+    Setting("aws_region", ("AWS_REGION", "AWS_DEFAULT_REGION"), "us-east-1", "S3, Kinesis: region of the service"),
+    Setting(
+        "aws_key",
+        ("AWS_ACCESS_KEY_ID",),
+        "",
+        "S3, Kinesis: access key; without one, that of the container or instance (Kinesis: profile, sign-on too)",
+    ),
+    Setting("aws_secret", ("AWS_SECRET_ACCESS_KEY",), "", "S3, Kinesis: its secret; never printed", Secret),
+    Setting(
+        "aws_token",
+        ("AWS_SESSION_TOKEN",),
+        "",
+        "S3, Kinesis: session token of a temporary key; never printed",
+        Secret,
+    ),
+    Setting(
+        "local_mode",
+        ("LOCAL_MODE",),
+        "true",
+        "`false`: the log is the stream KINESIS_STREAM_NAME, unless TICKERPLANT_LOG names one; `true`: a folder",
+        _truth,
+    ),
+    Setting("kinesis_stream", ("KINESIS_STREAM_NAME",), "", "Kinesis: the stream of the log"),
+    Setting(
+        "kinesis_endpoint",
+        ("KINESIS_ENDPOINT_URL", "AWS_ENDPOINT_URL_KINESIS", "AWS_ENDPOINT_URL"),
+        "",
+        "Kinesis: another endpoint (private link, emulator)",
+    ),
+    Setting(
+        "kinesis_lanes",
+        ("KINESIS_LANES",),
+        "8",
+        "Kinesis: over how many lanes the symbols of a feed are spread, 1 to 500; at least as many as shards",
+        _count,
+    ),
+    Setting(
+        "kinesis_keep_segments",
+        ("KINESIS_KEEP_SEGMENTS",),
+        "2",
+        "Kinesis: how many segments of the log stay on the capture's disk after they were sent, 2 at least",
+        _count,
+    ),
+    Setting(
+        "max_attempts",
+        ("MAX_RECONNECT_ATTEMPTS",),
+        "0",
+        "Capture: failed connects, or calls to Kinesis, in a row after which it ends with an error; 0 is never",
+        _whole,
+    ),
     Setting("log_level", ("LOG_LEVEL",), "info", "debug, info, warning or error", _level),
 )

@@ -183,6 +183,15 @@ def test_a_refusal_for_good_ends_the_capture_with_a_record(tmp_path: Path, refus
     assert set(down["gap"]["starts"]) == {"quotes", "trades"}
 
 
+def test_a_capture_gives_up_after_as_many_attempts_as_asked_for(tmp_path: Path) -> None:
+    options = replace(CLOSED, max_attempts=3)
+    with feed(session(text(quote(1)), then=cut), *[Refuse(503)] * 9) as server, pytest.raises(Fatal) as caught:
+        captured(server, tmp_path, lambda: False, options)
+    assert "gave up after 3 attempts (MAX_RECONNECT_ATTEMPTS)" in str(caught.value)
+    assert len(server.connects) == 4
+    assert [p.get("reason") for _, p in connections(tmp_path)] == [None, "disconnected"]
+
+
 def test_a_second_capture_is_refused_before_it_connects(tmp_path: Path) -> None:
     with feed(session(text(quote(1)))) as server:
         with open_log(str(tmp_path)).writer("alpaca.sip"), pytest.raises(Busy):

@@ -21,7 +21,8 @@ from tickerplant.logs.files import FilesLog
 from tickerplant.logs.line import decode, encode
 from tickerplant.logs.sealing import Stopped, seal
 from tickerplant.logs.verify import verify
-from tickerplant.model import Damage, Entry, Kind, Position, Record, position, split_position
+from tickerplant.logs.writer import Options
+from tickerplant.model import Damage, Entry, Kind, Log, Position, Record, position, split_position
 
 PARTITION = "alpaca.sip"
 
@@ -30,7 +31,7 @@ def _record(i: int, kind: Kind = Kind.DATA) -> Record:
     return Record("alpaca", "sip", kind, i * 10_000, b'[{"T":"q","S":"A","i":%d}]' % i)
 
 
-def _write(log: FilesLog, records: list[Record]) -> None:
+def _write(log: Log, records: list[Record]) -> None:
     with log.writer(PARTITION) as writer:
         for r in records:
             writer.append(r.kind, r.received_at, r.payload)
@@ -44,7 +45,7 @@ def _raw(root: Path, number: int, data: bytes) -> Path:
     return path
 
 
-def _entries(log: FilesLog, start: Position = Position(0)) -> list[Entry]:  # noqa: B008
+def _entries(log: Log, start: Position = Position(0)) -> list[Entry]:  # noqa: B008
     reader = log.reader(PARTITION, start)
     out: list[Entry] = []
     while found := reader.read(1000):
@@ -53,7 +54,7 @@ def _entries(log: FilesLog, start: Position = Position(0)) -> list[Entry]:  # no
     return out
 
 
-def _records(log: FilesLog) -> list[Record]:
+def _records(log: Log) -> list[Record]:
     return [e.item for e in _entries(log) if isinstance(e.item, Record)]
 
 
@@ -68,9 +69,10 @@ def _until(condition: Callable[[], bool], timeout_s: float = 20) -> None:
         time.sleep(0.005)
 
 
-@pytest.mark.parametrize("url", ["kinesis://stream", "", "http://x", "s3:/b/x://y"])
+@pytest.mark.parametrize("url", ["kafka://topic", "", "http://x", "s3:/b/x://y"])
 def test_other_urls_are_refused_by_name(url: str) -> None:
-    with pytest.raises(UsageError, match=r"log: expected a folder, file://<folder> or s3://bucket/prefix, was"):
+    kinds = "file://<folder>, s3://bucket/prefix or kinesis://stream"
+    with pytest.raises(UsageError, match=f"log: expected a folder, {kinds}, was"):
         open_log(url)
 
 
@@ -321,7 +323,7 @@ def test_the_last_connection_is_found_within_two_segments(tmp_path: Path) -> Non
 
 
 def test_on_chunk_sees_every_line_once_it_is_on_disk(tmp_path: Path) -> None:
-    log = open_log(str(tmp_path))
+    log = FilesLog(tmp_path)
     chunks: list[bytes] = []
     with log.writer(PARTITION, on_chunk=chunks.append) as writer:
         for i in range(500):
@@ -424,7 +426,7 @@ def test_a_disk_that_refuses_is_told_by_every_later_call_and_loses_nothing_synce
 
 
 def test_lines_are_on_disk_after_the_interval_without_sync(tmp_path: Path) -> None:
-    log = open_log(str(tmp_path), sync_interval_s=0.01)
+    log = FilesLog(tmp_path, Options(sync_interval_s=0.01))
     with log.writer(PARTITION) as writer:
         writer.append(Kind.DATA, 10_000, _record(1).payload)
         _until(lambda: writer.synced_records == 1)

@@ -43,6 +43,18 @@ def test_the_variables_in_use_today_work_as_they_are() -> None:
     assert (found.batch_size, found.batch_timeout_s, found.log_level) == (1000, 2.5, "debug")
 
 
+def test_local_mode_decides_between_a_folder_and_a_stream() -> None:
+    stream = {"KINESIS_STREAM_NAME": "quotes", "AWS_REGION": "eu-west-1", "AWS_SECRET_ACCESS_KEY": "hush"}
+    assert read_settings(stream, None).log == "./data/log"
+    assert read_settings(stream | {"LOCAL_MODE": "True"}, None).log == "./data/log"
+    found = read_settings(stream | {"LOCAL_MODE": "false", "MAX_RECONNECT_ATTEMPTS": "7"}, None)
+    assert (found.log, found.aws_region, found.max_attempts) == ("kinesis://quotes", "eu-west-1", 7)
+    assert "hush" not in repr(found)
+    assert read_settings({"LOCAL_MODE": "false", "TICKERPLANT_LOG": "/log"}, None).log == "/log"
+    with pytest.raises(UsageError, match="LOCAL_MODE: expected KINESIS_STREAM_NAME beside false"):
+        read_settings({"LOCAL_MODE": "false"}, None)
+
+
 def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     env_file = tmp_path / ".env"
     env_file.write_text("BATCH_SIZE=7\nTICKERPLANT_LOG=/elsewhere\n")
@@ -58,6 +70,8 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
         ("BATCH_SIZE", "many", "BATCH_SIZE: "),
         ("BATCH_SIZE", "0", "expected a whole number above 0, was '0'"),
         ("BATCH_TIMEOUT_SECONDS", "-1", "expected a number above 0"),
+        ("LOCAL_MODE", "maybe", "expected true or false, was 'maybe'"),
+        ("MAX_RECONNECT_ATTEMPTS", "-1", "expected a whole number from 0 on, was '-1'"),
         ("LOG_LEVEL", "loud", "expected debug, info, warning or error, was 'loud'"),
     ],
 )

@@ -178,7 +178,9 @@ def perform(request: Request, quiet: bool) -> CaptureSummary:
     if span is None and end is None and not request.always_open:
         end = _default_end(state, now)
     session_at = _always_open if request.always_open else None
-    options = CaptureOptions(span, end, state=state, session_at=session_at, shard=shard)
+    options = CaptureOptions(
+        span, end, state=state, session_at=session_at, max_attempts=settings.max_attempts, shard=shard
+    )
     with console.Ticker(quiet) as ticker:
         return run_capture(chosen, where, wanted, credentials, target, options, _progress(ticker))
 

@@ -35,6 +35,7 @@ from tickerplant.jobs.backup_manifest import (
     unfinished,
 )
 from tickerplant.jobs.joblog import LEDGERS
+from tickerplant.logs import AnyLog
 from tickerplant.logs.backup import parts
 from tickerplant.logs.files import FilesLog
 from tickerplant.model import Position, position
@@ -70,17 +71,17 @@ class _Rows:
     files: list[StoredFile]
 
 
-def in_folder(log: FilesLog) -> None:
-    """Raise UsageError for a log that is not all in a folder."""
-    if not log.is_here:
+def in_folder(log: AnyLog) -> FilesLog:
+    """A log that is all in a folder. Raises UsageError for any other."""
+    if not isinstance(log, FilesLog) or not log.is_here:
         raise UsageError(
-            f"log {log.url}: expected a log in a folder, was in a bucket; do keep the bucket's versions or replicate it"
+            f"log {log.url}: expected a log in a folder, was in a bucket or stream; do keep the bucket's versions or "
+            "replicate it"
         )
+    return log
 
 
-def backup(
-    log: FilesLog, store: AnyStore, to: Path, *, keep: int | None = None, say: Said = lambda text: None
-) -> Backup:
+def backup(log: AnyLog, store: AnyStore, to: Path, *, keep: int | None = None, say: Said = lambda text: None) -> Backup:
     """Back up a store and its log into a new folder of `to`, named by the time; at most `keep` stay there.
 
     The store is taken at one moment and the log after it, so every position of the store is in the log's copy.
@@ -89,7 +90,7 @@ def backup(
     read back differs.
     """
     began = time.monotonic()
-    in_folder(log)
+    source = in_folder(log)
     to.mkdir(parents=True, exist_ok=True)
     with FileLease(to / ".lock", f"backing up into {to}", 0):
         for left in unfinished(to):
@@ -98,7 +99,7 @@ def backup(
         name = next_name(to, datetime.now(UTC))
         target = _target(to, name)
         with _removed_on_error(target.folder):
-            manifest = _write(log, store, target, say)
+            manifest = _write(source, store, target, say)
             os.rename(target.folder, to / name)
             sync(to)
         removed = _remove_old(to, keep)

@@ -37,7 +37,7 @@ class Loop:
         self._journal = Journal(job, channels)
 
     async def run(self) -> Ended:
-        """Capture until stopped or over. Raises Fatal when the vendor refuses for good."""
+        """Capture until stopped or over. Raises Fatal when the vendor refuses for good, or too many connects failed."""
         over = asyncio.create_task(self._over())
         watching = asyncio.create_task(self._watch.run(self._report))
         watching.add_done_callback(self._watch.failed)
@@ -139,7 +139,9 @@ class Loop:
         return at
 
     def _attempt_failed(self, problem: Exception) -> None:
-        attempt = self._journal.failed(problem)
+        attempt, limit = self._journal.failed(problem), self._job.options.max_attempts
+        if limit and attempt >= limit and isinstance(problem, TickerplantError) and not isinstance(problem, Fatal):
+            raise Fatal(f"{problem}; gave up after {limit} attempts (MAX_RECONNECT_ATTEMPTS)") from problem
         if not isinstance(problem, Fatal):
             wait = self._backoff.failed(time.monotonic(), problem)
             log.warning("no connection", problem=str(problem), attempt=attempt, next_in_s=round(wait, 1))

@@ -37,6 +37,8 @@ class CaptureOptions:
     tick_s: float = 0.5
     """How often the watchdog looks and `report` is called."""
     seed: int | None = None
+    max_attempts: int = 0
+    """Connects that fail in a row before the capture ends with an error; 0 is never."""
     shard: Shard | None = None
     """Which of several captures this is: it owns a partition of its own; the selection is its share already."""
 

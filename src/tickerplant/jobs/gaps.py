@@ -74,7 +74,7 @@ def gap_of_damage(entry: Entry, vendor: str, feed: str) -> Gap:
     assert not isinstance(damage, Record)
     start = damage.before or damage.after or 0
     evidence = {"position": entry.start, "bytes": len(damage.payload), "detail": damage.reason}
-    return Gap(vendor, feed, "*", start, damage.after or start, "damaged", evidence)
+    return Gap(vendor, feed, "*", start, damage.after or start, damage.gap, evidence)
 
 
 def gaps_batch(gaps: Iterable[Gap]) -> Batch:

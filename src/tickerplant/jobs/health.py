@@ -20,9 +20,11 @@ from tickerplant.jobs.accounts import LIMITS_FILE, account, limits_of, rest_of
 from tickerplant.jobs.check import check_clock, nearest_folder, owned
 from tickerplant.jobs.finding import Check, Outcome
 from tickerplant.jobs.load_repair import live_partitions
-from tickerplant.logs import open_log
+from tickerplant.logs import AnyLog, open_log
 from tickerplant.logs.files import FilesLog
+from tickerplant.logs.kinesis.log import KinesisLog
 from tickerplant.logs.layout import SHIPPED
+from tickerplant.logs.s3_spool import Waiting
 from tickerplant.model import Log, Record, Store
 from tickerplant.net.limits import Limiter, account_name
 from tickerplant.settings import Settings
@@ -49,7 +51,10 @@ select what, outcome, error, started_at from (
 
 
 def health(settings: Settings, options: StoreOptions, now: datetime | None = None) -> list[Check]:
-    """All findings, the worst of each kind named. A store that is away is a finding, not an error."""
+    """All findings, the worst of each kind named. A store that is away is a finding, not an error.
+
+    How far a log on Kinesis is loaded is not told: the stream would have to be read for it.
+    """
     at = now or utc_now()
     log = open_log(settings.log)
     found = [*_shipping(settings, log), *_disks(settings, log), check_clock(), *_quotas(settings)]
@@ -62,7 +67,7 @@ def health(settings: Settings, options: StoreOptions, now: datetime | None = Non
     except TickerplantError as error:
         return [*found, Check("store", "fail", str(error), "start the server, or `tickerplant config`")]
     try:
-        found += [*_lags(log, store), *_stored(store, at)]
+        found += [*(_lags(log, store) if isinstance(log, FilesLog) else ()), *_stored(store, at)]
     except TickerplantError as error:
         found.append(Check("store", "fail", str(error), "start the server, or `tickerplant config`"))
     finally:
@@ -76,7 +81,7 @@ def worst(found: list[Check]) -> Outcome:
     return "fail" if "fail" in outcomes else "warn" if "warn" in outcomes else "ok"
 
 
-def _feeds(log: FilesLog, at: datetime) -> Iterator[Check]:
+def _feeds(log: AnyLog, at: datetime) -> Iterator[Check]:
     """Whether each feed that is captured on this machine is written to while its session runs."""
     running, owners = session_at(at), owned(str(log.folder))
     for partition in (p for vendor in vendors() for p in live_partitions(log, vendor)):
@@ -93,7 +98,7 @@ def _feeds(log: FilesLog, at: datetime) -> Iterator[Check]:
             yield Check(name, "ok", f"written to {age:,.0f} s ago", value=age)
 
 
-def _age(log: FilesLog, partition: str) -> float:
+def _age(log: AnyLog, partition: str) -> float:
     """Seconds since a partition was written to on this machine."""
     held = FilesLog(log.folder).segments(partition)
     names = [held[-1].name] if held else []
@@ -103,13 +108,19 @@ def _age(log: FilesLog, partition: str) -> float:
     return math.inf
 
 
-def _shipping(settings: Settings, log: FilesLog) -> Iterator[Check]:
-    """What of a log on S3 waits on this machine, and why."""
+def _waiting(log: AnyLog, limit_bytes: int) -> list[Waiting]:
+    if isinstance(log, KinesisLog):
+        return log.waiting(limit_bytes)
     if log.is_here:
-        return
+        return []
     from tickerplant.logs.s3 import waiting_in
 
-    for one in waiting_in(log, settings.spool_bytes):
+    return waiting_in(log, limit_bytes)
+
+
+def _shipping(settings: Settings, log: AnyLog) -> Iterator[Check]:
+    """What of a log on S3 or Kinesis waits on this machine, and why."""
+    for one in _waiting(log, settings.spool_bytes):
         name, trouble = f"spool {one.partition}", one.trouble
         shown = f"{one.bytes:,} bytes in {one.segments} segments wait, {one.limit_bytes:,} allowed"
         if trouble:
@@ -119,7 +130,7 @@ def _shipping(settings: Settings, log: FilesLog) -> Iterator[Check]:
         yield Check(name, outcome, shown, do, one.bytes)
 
 
-def _disks(settings: Settings, log: FilesLog) -> Iterator[Check]:
+def _disks(settings: Settings, log: AnyLog) -> Iterator[Check]:
     import shutil
 
     places = {"disk of the log": str(log.folder)}

@@ -82,7 +82,15 @@ def _pieces(entry: Entry, cuts: Sequence[Position]) -> list[Entry]:
     bounds = [entry.start, *inside, entry.end]
     return [
         Entry(
-            a, b, Damage(damage.payload[a - entry.start : b - entry.start], damage.reason, damage.before, damage.after)
+            a,
+            b,
+            Damage(
+                damage.payload[a - entry.start : b - entry.start],
+                damage.reason,
+                damage.before,
+                damage.after,
+                damage.gap,
+            ),
         )
         for a, b in pairwise(bounds)
     ]

@@ -91,7 +91,7 @@ class PartitionLoader:
     def step(self) -> bool:
         """Read and decode once, commit what is due; False when there was nothing to read."""
         was_behind = self._patience.is_behind
-        entries = self._reader.read(self._options.read_bytes)
+        entries = self._patience.call(lambda: self._reader.read(self._options.read_bytes))
         if was_behind and not entries and self._tail is None:
             self._tail = self._taken
         return self._load(entries)

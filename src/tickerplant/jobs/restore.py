@@ -15,6 +15,7 @@ from tickerplant.jobs.backup_files import Said, problems
 from tickerplant.jobs.backup_manifest import LAKE, Manifest, find, read_manifest
 from tickerplant.jobs.restore_log import SegmentResult, restore_log, segment_problems
 from tickerplant.jobs.restore_store import TableResult, restore_lake, restore_postgres
+from tickerplant.logs import AnyLog
 from tickerplant.logs.files import FilesLog
 from tickerplant.stores import AnyStore
 from tickerplant.stores.lake import LakeStore
@@ -55,7 +56,7 @@ def check(source: Path, say: Said = lambda text: None) -> Restored:
 
 def restore(
     source: Path,
-    log: FilesLog | None,
+    log: AnyLog | None,
     store: AnyStore | None,
     *,
     replace: bool = False,
@@ -68,9 +69,9 @@ def restore(
     loader or a capture works there. Afterwards `load` goes on from the store's positions.
     """
     began = time.monotonic()
-    if log is not None and not log.is_here:
+    if log is not None and not (isinstance(log, FilesLog) and log.is_here):
         raise UsageError(
-            f"log {log.url}: expected a folder to restore into, was in a bucket; do choose --log or --only"
+            f"log {log.url}: expected a folder to restore into, was in a bucket or stream; do choose --log or --only"
         )
     checked = check(source, say)
     folder, manifest = Path(checked.folder), checked.manifest

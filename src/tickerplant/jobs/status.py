@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from tickerplant.logs.kinesis.log import KinesisLog
 from tickerplant.model import Counters, Log, Segment, split_position
 from tickerplant.tables import TABLES, VENDOR_TABLES
 
@@ -74,12 +75,13 @@ class Status:
 def _lag(segments: list[Segment], position: int) -> int:
     number, offset = split_position(position)  # type: ignore[arg-type]
     behind = (s.size_bytes - (offset if s.number == number else 0) for s in segments if s.number >= number)
-    return sum(behind)
+    return max(0, sum(behind))
 
 
 def behind(log: Log, store: AnyStore) -> int:
-    """Bytes of the log that are not loaded yet."""
-    return sum(_lag(log.segments(name), store.progress(name).position) for name in log.partitions())
+    """Bytes of the log that are not loaded yet; of one on Kinesis a number that is 0 when everything is."""
+    unsent = sum(w.bytes for w in log.waiting(0)) if isinstance(log, KinesisLog) else 0
+    return unsent + sum(_lag(log.segments(name), store.progress(name).position) for name in log.partitions())
 
 
 def _partition(log: Log, store: AnyStore, name: str) -> PartitionStatus:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from tickerplant.logs.kinesis.log import KinesisLog
 from tickerplant.logs.layout import vendor_and_feed
 from tickerplant.model import Entry, Kind, Log, LogReader, Position, Record, position
 from tickerplant.serve.feed_stretch import Stretch, stretches
@@ -22,7 +23,7 @@ _LOOK_FOR_PARTITIONS_S = 0.25
 
 @dataclass
 class Link:
-    """A piece of the tape and, once it is there, the one after it. `total` counts the log's bytes up to its end.
+    """A piece of the tape and, once it is there, the one after it. `total` counts the bytes of what came up to its end.
 
     Nobody but the clients that have not come past it holds a piece, so that what all have taken is forgotten.
     """
@@ -114,11 +115,13 @@ class Follower:
         if not entries:
             return 0, []
         _say(entries)
-        return sum(e.end - e.start for e in entries), stretches(entries, self.dialect)
+        return sum(len(e.item.payload) for e in entries), stretches(entries, self.dialect)
 
 
 def end_of(source: Log, partition: str) -> Position:
     """The present end of a partition. In the middle of a line that is being written, that line is passed over."""
+    if isinstance(source, KinesisLog):
+        return source.present_end()
     segments = source.segments(partition)
     return position(segments[-1].number, segments[-1].size_bytes) if segments else Position(0)
 

@@ -159,7 +159,8 @@ def _of_frame(values: list[str], frame: npt.NDArray[np.int64]) -> pa.Array:
 
 def _without_time(chunk: Chunk, table: Table, came: _Arrival, row: int) -> Reject:
     entry, place = chunk.frames[int(came.frame[row])], int(came.seq[row])
-    part = parts_of(chunk.encoding, entry.item.payload)[place]
+    torn = entry.item.places
+    part = parts_of(chunk.encoding, entry.item.payload)[place if torn is None else torn.index(place)]
     found = excerpt(bytes(chunk.encoding.fields(part)["t"]))
     reason = f"alpaca {table.name}: expected a time such as 2021-02-22T15:51:44.208Z, was {found} - at `$.t`"
     return rejected(entry, place, table.name, reason, bytes(part))

@@ -73,14 +73,15 @@ class Chunk:
     """Messages of some frames in order of arrival. `counts[i]` of them are of `frames[i]`, an entry
     whose item is a record.
 
-    `odd` lists frames that lost messages: the row of their first message, and the places in the frame of those left.
+    `odd` lists frames that lost messages or were torn: the row of their first message, and the places in the frame of
+    those left.
     """
 
     encoding: Encoding = JSON
     frames: list[Any] = field(default_factory=list)
     counts: list[int] = field(default_factory=list)
     messages: list[Any] = field(default_factory=list)
-    odd: list[tuple[int, list[int]]] = field(default_factory=list)
+    odd: list[tuple[int, Sequence[int]]] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
 
 
@@ -103,6 +104,9 @@ def parse(entries: Sequence[Entry], size: int = CHUNK) -> Iterator[Chunk]:
                 chunk = Chunk(encoding)
                 read = encoding.frame
             messages = _salvage(chunk, entry)
+        else:
+            if record.places is not None:
+                chunk.odd.append((len(chunk.messages), record.places))
         chunk.frames.append(entry)
         chunk.counts.append(len(messages))
         chunk.messages += messages
@@ -130,14 +134,16 @@ def _salvage(chunk: Chunk, entry: Entry) -> list[Any]:
         return []
     good: list[Any] = []
     places: list[int] = []
-    for place, part in enumerate(parts):
+    item: Any = entry.item
+    torn = item.places
+    for place, part in enumerate(parts) if torn is None else zip(torn, parts, strict=False):
         try:
             good.append(_lenient(chunk.encoding, part))
             places.append(place)
         except UNREADABLE as error:
             channel, reason = _explain(chunk.encoding, part, error)
             chunk.rejects.append(rejected(entry, place, channel, reason, bytes(part)))
-    if len(good) < len(parts):
+    if len(good) < len(parts) or torn is not None:
         chunk.odd.append((len(chunk.messages), places))
     return good
 
