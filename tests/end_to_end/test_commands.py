@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support.plant import (
+    ask,
     log_tally,
     query,
     run,
@@ -92,7 +93,7 @@ def test_load_twice_and_in_two_processes_at_once_changes_nothing(captured: Captu
     assert [p.returncode for p in both] == [0, 0]
     stored = [o["counters"]["stored"] for o in outputs]
 
-    again = json.loads(run("load", "--log", captured.log, "--store", store, "--json"))
+    again = json.loads(ask("load", "--log", captured.log, "--store", store, "--json"))
 
     total = sum(captured.sent.total(t).count for t in captured.sent.tables)
     assert sorted(stored) == [0, total]
@@ -107,7 +108,7 @@ def test_dropping_the_lake_and_loading_again_gives_equal_checksums(
     shutil.copytree(loaded, store)
     first = store_tally(store)
     shutil.rmtree(store)
-    run("load", "--log", captured.log, "--store", store, "--batch-size", "1000")
+    ask("load", "--log", captured.log, "--store", store, "--batch-size", "1000")
 
     assert store_tally(store).tables == first.tables == log_tally(captured.log)[0].tables
 
@@ -165,7 +166,7 @@ def test_maintain_keeps_every_row_and_export_writes_them(captured: Captured, loa
 
     done = json.loads(run("maintain", "--store", store, "--json"))
     symbol = max(captured.sent.tables["quotes"], key=lambda s: captured.sent.tables["quotes"][s].count)
-    run("export", "quotes", "--store", store, "--symbols", symbol, "--to", to)
+    ask("export", "quotes", "--store", store, "--symbols", symbol, "--to", to)
 
     import pyarrow.parquet as pq
 
@@ -176,11 +177,11 @@ def test_maintain_keeps_every_row_and_export_writes_them(captured: Captured, loa
 
 def test_log_commands_list_print_and_verify(captured: Captured) -> None:
     listed = json.loads(run("log", "ls", "--log", captured.log, "--json"))
-    lines = run("log", "cat", "--log", captured.log, "--limit", "3").splitlines()
+    lines = ask("log", "cat", "--log", captured.log, "--limit", "3").splitlines()
 
     assert listed
     assert [json.loads(line)["v"] for line in lines] == ["alpaca"] * 3
-    assert run("log", "verify", "--log", captured.log)
+    assert ask("log", "verify", "--log", captured.log)
 
 
 def test_a_second_capture_of_the_same_feed_is_refused(tmp_path: Path) -> None:

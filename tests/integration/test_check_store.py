@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -14,7 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.support.plant import tickerplant_command
+from tests.support.plant import answer
 from tests.support.postgres import fresh_schema, server
 from tickerplant.jobs.check import Check, check
 from tickerplant.postgres_url import parse, url
@@ -115,8 +114,7 @@ def test_config_prints_no_password_and_names_what_disagrees(tmp_path: Path) -> N
     }
 
     def said(*form: str, **extra: str) -> str:
-        words = tickerplant_command("config", *form)
-        done = subprocess.run(words, capture_output=True, text=True, timeout=60, env={**env, **extra}, cwd=tmp_path)
+        done = answer("config", *form, environment={**env, **extra}, folder=tmp_path)
         assert done.returncode == 1
         assert "hush" not in done.stdout + done.stderr
         return done.stdout
@@ -135,10 +133,8 @@ def test_config_prints_no_password_and_names_what_disagrees(tmp_path: Path) -> N
 def test_an_explicit_store_wins_over_settings_that_disagree(tmp_path: Path) -> None:
     env = {**os.environ, "TICKERPLANT_STORE": "postgresql://a/x", "POSTGRES_HOST": "b", "POSTGRES_PASSWORD": "hush"}
     query = ("query", "--json", "select count(*) as n from positions")
-    chosen = subprocess.run(
-        tickerplant_command(*query, "--store", tmp_path / "lake"), capture_output=True, text=True, timeout=60, env=env
-    )
-    unclear = subprocess.run(tickerplant_command(*query), capture_output=True, text=True, timeout=60, env=env)
+    chosen = answer(*query, "--store", tmp_path / "lake", environment=env)
+    unclear = answer(*query, environment=env)
 
     assert "TICKERPLANT_STORE" not in chosen.stderr
     assert unclear.returncode == 2

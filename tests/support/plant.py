@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import Any, TypeVar
@@ -48,16 +47,9 @@ def run(*args: str | Path, timeout: float = 100, check: bool = True) -> str:
     return done.stdout
 
 
-@dataclass(frozen=True)
-class Answer:
-    """How a command ended and what it printed."""
-
-    code: int
-    out: str
-    err: str
-
-
-def answer(*words: str | Path, environment: Mapping[str, str] | None = None, folder: Path | None = None) -> Answer:
+def answer(
+    *words: str | Path, environment: Mapping[str, str] | None = None, folder: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run a command to its end in this process: starting another takes longer than most commands.
 
     Environment, folder, settings and logging are its own; a command that serves, or that is killed, needs a process.
@@ -65,23 +57,23 @@ def answer(*words: str | Path, environment: Mapping[str, str] | None = None, fol
     from tickerplant.cli import answer as begin
 
     out, err, code = StringIO(), StringIO(), 0
-    with _as_if_alone(environment or {}, folder), redirect_stdout(out), redirect_stderr(err):
+    with _as_if_alone(environment, folder), redirect_stdout(out), redirect_stderr(err):
         try:
             begin([str(w) for w in words])
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else int(end.code is not None)
-    return Answer(code, out.getvalue(), err.getvalue())
+    return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
 
 
 def ask(*words: str | Path, environment: Mapping[str, str] | None = None, folder: Path | None = None) -> str:
     """Run a command that does what it is told, in this process; its stdout."""
     done = answer(*words, environment=environment, folder=folder)
-    assert done.code == 0, f"{words}: exit {done.code}\n{done.out}\n{done.err}"
-    return done.out
+    assert done.returncode == 0, f"{words}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
 
 
 @contextmanager
-def _as_if_alone(environment: Mapping[str, str], folder: Path | None) -> Iterator[None]:
+def _as_if_alone(environment: Mapping[str, str] | None, folder: Path | None) -> Iterator[None]:
     from tickerplant.cli import console
 
     here, term = Path.cwd(), signal.getsignal(signal.SIGTERM)
@@ -89,7 +81,7 @@ def _as_if_alone(environment: Mapping[str, str], folder: Path | None) -> Iterato
     console.settings.cache_clear()
     try:
         os.chdir(folder or here)
-        with patch.dict(os.environ, environment):
+        with patch.dict(os.environ, environment or {}, clear=environment is not None):
             yield
     finally:
         os.chdir(here)

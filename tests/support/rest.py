@@ -70,10 +70,10 @@ class Plant:
     def run(self, *words: str, code: int = 0) -> str:
         """Run a command to its end, in this process; returns stdout."""
         done = answer(*words, environment=self.environment, folder=self.folder)
-        assert done.code == code, f"{words}: exit {done.code}\n{done.out}\n{done.err}"
+        assert done.returncode == code, f"{words}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
         with (self.folder / "stderr").open("a") as kept:
-            kept.write(done.err)
-        return done.out
+            kept.write(done.stderr)
+        return done.stdout
 
     def fetch(self, *words: str, code: int = 0) -> dict[str, Any]:
         """Run `fetch --json`; returns what it says."""
