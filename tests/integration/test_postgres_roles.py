@@ -185,7 +185,8 @@ def test_partitions_made_for_the_writer_are_those_the_owner_would_make(plant: Pl
     ]
     bounds = """select relname, pg_get_expr(relpartbound, oid), (select string_agg(pg_get_constraintdef(k.oid), ' ')
         from pg_constraint k where conrelid = c.oid and contype = 'c')
-        from pg_class c where relispartition and relname like 'trades\\_%' and relkind = 'r' order by relname"""
+        from pg_class c where relispartition and relname like 'trades\\_%' and relkind = 'r'
+        and relnamespace = current_schema::regnamespace order by relname"""
     with closing(plant.store(plant.writer)) as store, store.connect() as link:
         Partitions().ensure(link, TRADES, days)
         ahead = [day for day in Partitions().sessions(link, TRADES) if day not in days]
