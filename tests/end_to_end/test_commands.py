@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support.plant import (
+    answer,
     ask,
     log_tally,
     query,
@@ -197,12 +198,12 @@ def test_a_second_capture_of_the_same_feed_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_wrong_option_is_a_usage_error() -> None:
-    for arguments in (
-        ("query", "--store", "kafka://x", "select 1"),
-        ("capture", "--for", "soon"),
-        ("load", "--nonsense"),
+    nonsense = tickerplant_command("load", "--nonsense")
+    for done in (
+        subprocess.run(nonsense, capture_output=True, text=True, timeout=30),
+        answer("query", "--store", "kafka://x", "select 1"),
+        answer("capture", "--for", "soon"),
     ):
-        done = subprocess.run(tickerplant_command(*arguments), capture_output=True, text=True, timeout=30)
         assert done.returncode == 2, done.stderr
         assert "rror" in done.stderr
 
