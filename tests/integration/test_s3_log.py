@@ -143,6 +143,8 @@ def test_an_outage_fills_the_spool_alarms_at_its_limit_and_loses_nothing(
         log = open_s3(url, SMALL, settings)
         with capture_logs() as lines, log.writer(PARTITION) as writer:
             fill(writer, 1, 100)
+            wait_for(lambda: len(spooled(log)) <= 1, 60, "an empty spool")
+            lines.clear()
             gate.is_open = False
             fill(writer, 101, 120)
             wait_for(lambda: any(x["event"] == "shipping stopped" for x in lines), 30, "an outage that is noticed")
