@@ -167,7 +167,7 @@ def test_maintain_keeps_every_row_and_export_writes_them(captured: Captured, loa
 
     done = json.loads(run("maintain", "--store", store, "--json"))
     symbol = max(captured.sent.tables["quotes"], key=lambda s: captured.sent.tables["quotes"][s].count)
-    ask("export", "quotes", "--store", store, "--symbols", symbol, "--to", to)
+    run("export", "quotes", "--store", store, "--symbols", symbol, "--to", to)
 
     import pyarrow.parquet as pq
 
