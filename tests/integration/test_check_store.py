@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -13,7 +14,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.support.plant import answer
+from tests.support.plant import answer, tickerplant_command
 from tests.support.postgres import fresh_schema, server
 from tickerplant.jobs.check import Check, check
 from tickerplant.postgres_url import parse, url
@@ -113,18 +114,19 @@ def test_config_prints_no_password_and_names_what_disagrees(tmp_path: Path) -> N
         "LOG_LEVEL": "debug",
     }
 
-    def said(*form: str, **extra: str) -> str:
-        done = answer("config", *form, environment={**env, **extra}, folder=tmp_path)
+    def checked(done: subprocess.CompletedProcess[str]) -> str:
         assert done.returncode == 1
         assert "hush" not in done.stdout + done.stderr
         return done.stdout
 
-    found = json.loads(said("--json"))
+    found = json.loads(checked(answer("config", "--json", environment=env, folder=tmp_path)))
     (store,) = [c for c in found["checks"] if c["name"] == "store"]
     assert store["found"].startswith("postgresql://u@127.0.0.1:1/d: expected a server that answers")
     assert found["settings"]["store"] == "postgresql://u@127.0.0.1:1/d"
     assert found["settings"]["postgres_password"] == "set"
-    text = said(POSTGRES_PASSWORD="hush!", COLUMNS="300")
+    wide = {**env, "POSTGRES_PASSWORD": "hush!", "COLUMNS": "300"}
+    words = tickerplant_command("config")
+    text = checked(subprocess.run(words, capture_output=True, text=True, timeout=60, env=wide, cwd=tmp_path))
     assert "TICKERPLANT_STORE and TIMESCALE" not in text
     assert "TICKERPLANT_STORE and POSTGRES_PASSWORD: expected one server, database and user" in text
     assert "unclear, see the checks" in text
