@@ -23,7 +23,7 @@ from tests.support.holes import market, write_log
 from tests.support.plant import log_records, run, store_tally, wait_for
 from tests.support.rows import rows
 from tickerplant.bucket_lease import BucketLease
-from tickerplant.errors import Busy, UsageError
+from tickerplant.errors import Busy
 from tickerplant.jobs.load import load as load_log
 from tickerplant.logs import open_log
 from tickerplant.logs.line import encode
@@ -226,15 +226,6 @@ def test_log_and_lake_in_a_bucket_hold_what_those_on_disk_hold(tmp_path: Path, m
     assert lines == [encode(record).decode().rstrip() for record in log_records(tmp_path / "log")]
     (segment,) = open_log(f"{there}/log").segments("alpaca.sip")
     assert (segment.number, segment.sealed) == (0, True)
-
-
-def test_what_needs_a_folder_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in s3.variables().items():
-        monkeypatch.setenv(name, value)
-    with closing(open_store(s3.new_url("lake"), read_only=True)) as store:
-        assert isinstance(store, LakeStore)
-        with pytest.raises(UsageError, match="expected a lake in a folder to back up, was in a bucket"):
-            store.on_disk("back up")
 
 
 _LOADER = """

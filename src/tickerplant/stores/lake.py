@@ -56,12 +56,6 @@ class LakeStore:
         self._logs = {name: TableLog(self.root, table) for name, table in TABLES.items()}
         self._engine: Engine | None = None
 
-    def on_disk(self, what: str) -> Path:
-        """The lake's folder. Raises UsageError for one in a bucket, which `what` cannot be done with."""
-        if not isinstance(self.root, Path):
-            raise UsageError(f"{self.url}: expected a lake in a folder to {what}, was in a bucket")
-        return self.root
-
     def table_log(self, name: str) -> TableLog:
         """The transaction log of a table."""
         return self._logs[name]

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple, TypeAlias, TypeVar
+from typing import IO, NamedTuple, TypeAlias, TypeVar
 from uuid import uuid4
 
 import pyarrow as pa
@@ -69,6 +69,11 @@ class ObjectPath:
         if found is None:
             raise FileNotFoundError(str(self))
         return found.data
+
+    def download(self, into: IO[bytes]) -> None:
+        """Write the object to a file. Raises FileNotFoundError."""
+        if not self.bucket.download(self.key, into):
+            raise FileNotFoundError(str(self))
 
     def exists(self) -> bool:
         """Whether there is an object."""
