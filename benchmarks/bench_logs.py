@@ -66,6 +66,7 @@ def _loaded(log: Log, folder: Path) -> dict[str, float]:
 def _measured(folder: Path) -> dict[str, dict[str, float]]:
     frames, url = list(quote_frames(COUNT, PER_FRAME)), s3.new_url("bench")
     settings = s3.settings(folder)
+    _segments(FilesLog(folder / "warm"), folder / "warmed", frames[:50])
     files = _segments(FilesLog(folder / "log", SEGMENTS), folder / "files", frames)
     files[COMMITS] = commits(LakeStore(folder / "commits"))
     bucket = _segments(open_s3(f"{url}/log", SEGMENTS, settings), folder / "s3", frames)
