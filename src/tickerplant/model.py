@@ -377,6 +377,10 @@ class Store(Protocol):
         """Own the loading of a partition; waits for the present owner, at most `wait_s` (then Busy)."""
         ...
 
+    def loaders(self, partitions: Sequence[str]) -> dict[str, str]:
+        """Who owns the loading of each of some partitions now, process and machine where known; others are left out."""
+        ...
+
     def maintain(self, before: date, keep: timedelta) -> Iterator[Maintained]:
         """Rewrite finished sessions (days before `before`) for reading; drop replaced files older than `keep`.
 

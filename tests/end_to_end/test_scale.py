@@ -1,4 +1,4 @@
-"""Four captures, three loaders, kills, a split and a merge: the short form of `python -m tests.campaigns --scale 30`."""
+"""Four captures, three loaders, kills, a split and a merge: short for `python -m tests.campaigns --scale 30`."""
 
 from __future__ import annotations
 

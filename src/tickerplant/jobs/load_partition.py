@@ -163,6 +163,11 @@ class PartitionLoader:
         if self._in_flight is not None and (wait or self._in_flight.done()):
             self.state, self._in_flight = self._in_flight.result(), None
 
+    def abandon(self) -> None:
+        """Release the reader and leave what is not committed."""
+        self._batch = self._in_flight = None
+        self._reader.close()
+
     def finish(self) -> None:
         """Commit what is left and release the reader."""
         try:

@@ -138,6 +138,10 @@ class RepairLoader:
     def commit(self, wait: bool = False) -> None:
         """Nothing is collected: each request is committed in its step."""
 
+    def abandon(self) -> None:
+        """The same as `finish`: nothing is collected."""
+        self.finish()
+
     def finish(self) -> None:
         """Release the reader."""
         self._reader.close()
