@@ -220,6 +220,19 @@ class Segment:
     name: str
 
 
+@dataclass(frozen=True)
+class Lag:
+    """How far the loading of a partition is behind; None is unknown.
+
+    `seconds` since the oldest record that is not loaded was received, 0 when all is loaded; `records` that are not
+    loaded. `is_least`: both may be more.
+    """
+
+    seconds: float | None = None
+    records: int | None = None
+    is_least: bool = False
+
+
 class LogReader(Protocol):
     """Reads one partition forward. Keeps its place and its open file; not safe to share between threads."""
 
