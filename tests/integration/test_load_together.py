@@ -11,7 +11,9 @@ from tests.support.plant import wait_for
 from tickerplant.errors import Busy
 from tickerplant.jobs.load import LoadOptions, LoadSummary, PartitionState, load
 from tickerplant.logs import open_log
-from tickerplant.model import Kind, LogWriter
+from tickerplant.logs.files import FilesLog
+from tickerplant.logs.writer import Options
+from tickerplant.model import Kind
 from tickerplant.stores import open_store
 from tickerplant.vendors import vendor
 
@@ -75,9 +77,9 @@ class Follower:
 
 def test_followers_share_the_partitions_and_one_that_ends_leaves_its_own_to_the_others(tmp_path: Path) -> None:
     names = [f"alpaca.sip.{n + 1}of6" for n in range(6)]
-    log = open_log(str(tmp_path / "log"), sync_interval_s=0.01)
+    log = FilesLog(tmp_path / "log", Options(sync_interval_s=0.01))
     with ExitStack() as opened:
-        writers: list[LogWriter] = [opened.enter_context(log.writer(name)) for name in names]
+        writers = [opened.enter_context(log.writer(name)) for name in names]
         followers: list[Follower] = []
 
         def land(second: int) -> None:

@@ -12,11 +12,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from math import inf
 from threading import Event
 from typing import TypeAlias
 
 import structlog
 
+from tickerplant.clock import now_ns
 from tickerplant.errors import Busy
 from tickerplant.jobs.load_decode import decode_entries, feed_of, quarantine_batch, split_at_cuts
 from tickerplant.jobs.load_partition import LoadOptions, PartitionLoader, PartitionState
@@ -80,6 +82,8 @@ class _Loading:
         limit = self.share.limit(len(names)) if self.share else len(names)
         for partition in list(self.loaders)[limit:]:
             self.give(partition)
+        if self.share and self.share.loaders > 1 and self.stop.is_set():
+            return
         for partition in names:
             if len(self.loaders) >= limit:
                 return
@@ -166,20 +170,18 @@ class _Loading:
 
 
 def _pump(loading: _Loading, wanted: Sequence[str] | None, stop: Event, report: Callable[..., None]) -> None:
-    """Step through all partitions until there is nothing more, or, when following, until told to stop.
+    """Step through all partitions until there is nothing more, or, when following, until told to stop and all that was
+    received by then is loaded.
 
     Damage at the very end is loaded when nothing else is left; a follower waits for the line after it.
     """
+    until: float = inf
     while True:
         stopping = stop.is_set()
+        if stopping:
+            until = min(until, now_ns())
         loading.adopt(wanted)
-        busy = False
-        for partition, loader in list(loading.loaders.items()):
-            try:
-                busy |= loader.step()
-            except Busy as problem:
-                loading.lose(partition, problem)
-            report(loading.states())
+        busy = _step_all(loading, until, report)
         if not busy and not stopping and not loading.options.follow:
             busy = any(loader.step_at_end() for loader in loading.loaders.values()) or loading.settle()
         if busy and not (stopping and not loading.options.follow):
@@ -193,6 +195,20 @@ def _pump(loading: _Loading, wanted: Sequence[str] | None, stop: Event, report: 
         if loading.waiting and not loading.options.follow:
             loading.release()
         stop.wait(_WAITING_S if loading.waiting else loading.options.idle_s)
+
+
+def _step_all(loading: _Loading, until: float, report: Callable[..., None]) -> bool:
+    """Step once in each partition; whether any may hold more that was received until then (ns)."""
+    busy = False
+    for partition, loader in list(loading.loaders.items()):
+        try:
+            has_read = loader.step()
+        except Busy as problem:
+            loading.lose(partition, problem)
+            continue
+        busy |= has_read and not loader.is_past(until)
+        report(loading.states())
+    return busy
 
 
 @contextmanager
