@@ -17,10 +17,13 @@ from tickerplant.calendar import session_at
 from tickerplant.clock import utc_now
 from tickerplant.errors import TickerplantError
 from tickerplant.jobs.accounts import LIMITS_FILE, account, limits_of, rest_of
+from tickerplant.jobs.capture_shards import shares_of
 from tickerplant.jobs.check import check_clock, nearest_folder, owned
 from tickerplant.jobs.finding import Check, Outcome
 from tickerplant.jobs.lag import lags, waiting
+from tickerplant.jobs.load_decode import feed_of
 from tickerplant.jobs.load_repair import live_partitions
+from tickerplant.jobs.load_share import SEATS
 from tickerplant.logs import AnyLog, open_log
 from tickerplant.logs.files import FilesLog
 from tickerplant.logs.layout import SHIPPED
@@ -63,7 +66,7 @@ def health(settings: Settings, options: StoreOptions, now: datetime | None = Non
     except TickerplantError as error:
         return [*found, Check("store", "fail", str(error), "start the server, or `tickerplant config`")]
     try:
-        found += [*_lags(log, store), *_stored(store, at)]
+        found += [*_lags(log, store), *_loaders(settings, store), *_stored(store, at)]
     except TickerplantError as error:
         found.append(Check("store", "fail", str(error), "start the server, or `tickerplant config`"))
     finally:
@@ -86,12 +89,22 @@ def _feeds(log: AnyLog, at: datetime) -> Iterator[Check]:
         name, age = f"feed {partition}", _age(log, partition)
         if running is None:
             yield Check(name, "ok", "no session now", value=age)
+        elif partition not in owners and (count := _captured_in(partition, owners)):
+            yield Check(name, "ok", f"captured in {count} now", value=age)
         elif partition not in owners:
             yield Check(name, "fail", "no capture runs in a session", "tickerplant run, or capture", age)
         elif age > _SILENT_S:
             yield Check(name, "fail", f"nothing written for {age:,.0f} s", "look at the capture's log lines", age)
         else:
             yield Check(name, "ok", f"written to {age:,.0f} s ago", value=age)
+
+
+def _captured_in(partition: str, owners: set[str]) -> str:
+    """In how many shares the feed of a partition is captured now, when that is another number than the partition's."""
+    feed = feed_of(partition)
+    running = {shares_of(p) for p in owners if feed_of(p) == feed}
+    found = max(running - {shares_of(partition)}, default=0)
+    return f"{found} shares" if found > 1 else "one" if found else ""
 
 
 def _age(log: AnyLog, partition: str) -> float:
@@ -159,6 +172,15 @@ def _lags(log: Log, store: Store) -> Iterator[Check]:
         shown = "unknown" if lag.seconds is None else f"{behind:,.0f} s behind" if behind else "everything is loaded"
         do = "" if outcome == "ok" else "tickerplant load --follow"
         yield Check(f"lag {partition}", outcome, shown, do, lag.seconds)
+
+
+def _loaders(settings: Settings, store: Store) -> Iterator[Check]:
+    """How many loaders share the log; none may be right, and lags tell when it is not."""
+    wanted, found = settings.run_loaders, len(store.loaders(SEATS))
+    if wanted > 1 and found:
+        outcome: Outcome = "warn" if found < wanted else "ok"
+        do = "" if outcome == "ok" else "look at the loaders' log lines"
+        yield Check("loaders", outcome, f"{found} of {wanted} follow the log", do, found)
 
 
 def _stored(store: Store, at: datetime) -> Iterator[Check]:

@@ -21,7 +21,9 @@ log_lines = structlog.get_logger()
 MOST = 16
 """Loaders that share; more of them load as well, without being counted."""
 
-_SEATS = tuple(f"_loader-{n + 1}" for n in range(MOST))
+SEATS = tuple(f"_loader-{n + 1}" for n in range(MOST))
+"""Their leases, named as partitions are."""
+
 _LOOK_S, _LOOK_FAR_S = 2.0, 15.0
 
 
@@ -52,10 +54,10 @@ class Share:
         self._held.close()
 
     def _look(self) -> None:
-        seen = self._store.loaders(_SEATS)
+        seen = self._store.loaders(SEATS)
         if not self._seat or seen.get(self._seat) != self._me:
             self._sit_down()
-            seen = self._store.loaders(_SEATS)
+            seen = self._store.loaders(SEATS)
         if max(1, len(seen)) != self.loaders:
             self.loaders = max(1, len(seen))
             log_lines.info("loaders share the partitions", loaders=self.loaders)
@@ -64,7 +66,7 @@ class Share:
         """Take the first free seat; a lost one (the server had gone) is given up before."""
         self._held.close()
         self._seat = self._me = ""
-        for seat in _SEATS:
+        for seat in SEATS:
             try:
                 self._held.enter_context(self._store.loading(seat, wait_s=0))
             except Busy:
