@@ -124,6 +124,28 @@ def test_how_far_each_lane_is_behind_is_told_on_any_machine(server: Server, sett
                     assert {p.loader for name, p in after.items() if name != PARTITION} == {None}
 
 
+@pytest.mark.parametrize("ahead_s", [-100, 0, 100])
+def test_a_reader_elsewhere_goes_on_whatever_the_clock_of_the_capture(
+    server: Server, tmp_path: Path, ahead_s: int
+) -> None:
+    """A place is looked for by time; the clocks of capture and service may differ by minutes."""
+    frame, stream = b'[{"T":"q","S":"A","i":1}]', server.stream()
+    first = time.time_ns() + ahead_s * 10**9
+    with closing(server.log(stream, tmp_path / "spool")) as log:
+        with log.writer(PARTITION) as writer:
+            for i in range(6):
+                writer.append(Kind.DATA, first + i * 1_000_000, frame)
+                assert writer.flush(20)
+        (name,) = [n for n in log.partitions() if log.segments(n) and split_name(n)[2]]
+        for number in (0, 3, 5):
+            start = Position(first + number * 1_000_000 + 1)
+            other = server.log(stream, tmp_path / f"elsewhere {number}")
+            with closing(other), closing(other.reader(name, start)) as reader:
+                found = [e for _ in range(5 - number) for e in reader.read(1)]
+                assert received(found) == [first + i * 1_000_000 for i in range(number + 1, 6)]
+                assert reader.read(1) == []
+
+
 def fill_now(log: KinesisLog, frame: bytes, times: int) -> None:
     with log.writer(PARTITION) as writer:
         for _ in range(times):

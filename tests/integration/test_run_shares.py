@@ -63,6 +63,7 @@ def test_each_capture_and_each_loader_is_kept_running(tmp_path: Path) -> None:
             wait_for(lambda: all(ends(tmp_path)), 60, "both captures to land")
             wait_for(lambda: loaders(tmp_path) == list(PARTITIONS), 60, "both partitions to be loaded")
             first = wait_for(lambda: child(plant, "capture", "2/2"), 10, "the second capture")
+            assert first is not None
             first.send_signal(signal.SIGKILL)
             before = ends(tmp_path)
             wait_for(lambda: all(a > b for a, b in zip(ends(tmp_path), before, strict=True)), 60, "both to go on")

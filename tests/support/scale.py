@@ -98,7 +98,7 @@ class _Plant:
         log = (self.folder / f"{name}.log").open("a")
         words = ("--url", self.url, "--symbols", ",".join(self.symbols), "--channels", "quotes,trades,bars")
         capture = ("capture", *words, "--shard", f"{number}/{CAPTURES}", "--for", "4h")
-        load = ("load", "--store", self.store, "--follow")
+        load = ("load", "--store", self.store, "--follow", "--batch-seconds", "1")
         with log:
             self.processes[name] = tickerplant(
                 *(capture if kind == "capture" else load), env=self._environment(name), stdout=log, stderr=log
@@ -172,7 +172,7 @@ class _Plant:
         try:
             wait_for(lambda: self.rows() >= expected, 240, f"{expected:,} rows in the store", pause=0.5)
         finally:
-            codes = {name: stop(p, timeout=60) for name, p in self.processes.items() if name.startswith("load")}
+            codes = {name: stop(p, timeout=120) for name, p in self.processes.items() if name.startswith("load")}
         assert not any(codes.values()), codes
 
     def expected(self) -> int:
@@ -198,11 +198,11 @@ def _happen(plant: _Plant, what: str, chance: random.Random) -> None:
     elif what == "remove":
         plant.kill("load 2", again=False)
     else:
-        assert stop(plant.processes.pop("load 1"), timeout=60) == 0
+        assert stop(plant.processes.pop("load 1"), timeout=120) == 0
         plant.start(f"load {LOADERS + 2}")
 
 
-def run_scale(server: Server, folder: Path, kills: int, seed: int, kind: str = "lake", rate: int = 300) -> ScaleReport:
+def run_scale(server: Server, folder: Path, kills: int, seed: int, kind: str = "lake", rate: int = 200) -> ScaleReport:
     """Kill captures and loaders `kills` times; meanwhile one split, one merge, a loader added, one gone, one moved."""
     began, chance = time.monotonic(), random.Random(seed)
     market = Market(seed, 40, 390, rate=rate, corrected=_CORRECTED)

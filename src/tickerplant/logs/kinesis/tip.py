@@ -97,7 +97,7 @@ def _from_s(positions: list[int], now_ns: int) -> float:
     """The time (s since 1970) from which to read a shard."""
     recent = [at for at in positions if at >= now_ns - _RECENT_S * 1e9]
     at = min(recent) if recent else max(positions) or now_ns - _RECENT_S * 1e9
-    return at / 1e9 - _MARGIN_S
+    return min(at, now_ns) / 1e9 - _MARGIN_S
 
 
 def _look_at(service: Service, shard: str, lanes: Mapping[str, _Seen], seen: Mapping[str, _Seen], at_s: float) -> None:
