@@ -53,7 +53,8 @@ _LIVE_SHARE = 0.7
 class ScaleReport:
     """What a campaign found. `lost`, `doubled` and `is_equal` hold the tables, every column, against one loader on one
     log on files; `reordered` are symbols whose messages stand in the stream otherwise than on the captures' disks;
-    `missed` are the market's messages that no capture landed, `unnamed` those of them in no gap of their shard."""
+    `missed` are the market's messages that no capture landed, `unnamed` those of them in no gap of their shard;
+    `partitions`, and of how many `status` knew in the end that all is loaded (of the others it said `unknown`)."""
 
     seed: int
     captures_killed: int
@@ -70,6 +71,8 @@ class ScaleReport:
     unnamed: int
     foreign: int
     is_balanced: bool
+    partitions: int
+    told_loaded: int
     seconds: float
 
     @property
@@ -91,6 +94,7 @@ class _Plant:
     store: str
     processes: dict[str, subprocess.Popen[str]] = field(default_factory=dict)
     seen: dict[str, int] = field(default_factory=dict)
+    told: list[dict[str, Any]] = field(default_factory=list)
 
     def start(self, name: str) -> None:
         """Start a process, or start it again."""
@@ -171,9 +175,14 @@ class _Plant:
         expected = self.expected()
         try:
             wait_for(lambda: self.rows() >= expected, 240, f"{expected:,} rows in the store", pause=0.5)
+            wait_for(self._is_told_loaded, 120, "a status that tells of no lag", pause=0.5)
         finally:
             codes = {name: stop(p, timeout=120) for name, p in self.processes.items() if name.startswith("load")}
         assert not any(codes.values()), codes
+
+    def _is_told_loaded(self) -> bool:
+        self.told = self.status()
+        return not any(p["lag_seconds"] for p in self.told)
 
     def expected(self) -> int:
         """Rows in what the captures have on their disks."""
@@ -265,6 +274,8 @@ def _report(plant: _Plant, market: Market, killed: dict[str, int], began: float)
         against.unnamed,
         against.foreign,
         _is_balanced(alone, plant.store),
+        len(plant.told),
+        sum(p["lag_seconds"] == 0 for p in plant.told),
         round(time.monotonic() - began, 1),
     )
 
