@@ -12,7 +12,7 @@ import random
 import subprocess
 import time
 from collections import defaultdict
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ from tickerplant.fingerprint import Tally, every_column
 from tickerplant.jobs.capture_shards import Shard
 from tickerplant.logs.files import FilesLog
 from tickerplant.logs.kinesis.lanes import split_name
-from tickerplant.model import Kind, Log, Record
+from tickerplant.model import Kind, Log, LogReader, Record
 from tickerplant.simulator.market import Market
 from tickerplant.simulator.tickers import tickers
 from tickerplant.stores import open_store
@@ -323,12 +323,18 @@ def _reordered(plant: _Plant, log: Path) -> int:
 def _sequences(log: Log) -> dict[tuple[str, str], list[str]]:
     """The messages of each symbol of each capture, in the order in which a log has them."""
     found: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for name in log.partitions():
-        with closing(log.reader(name)) as reader:
-            while entries := reader.read(1 << 20):
-                for item in (e.item for e in entries):
-                    if isinstance(item, Record) and item.kind is Kind.DATA:
-                        for message in json.loads(item.payload):
-                            key = split_name(name)[0], message.get("S", "")
-                            found[key].append(json.dumps(message))
+    with ExitStack() as opened:
+        # Made together: readers of one shard read it once.
+        readers = {name: opened.enter_context(closing(log.reader(name))) for name in log.partitions()}
+        while sum(_took(found, split_name(name)[0], reader) for name, reader in readers.items()):
+            pass
     return found
+
+
+def _took(found: dict[tuple[str, str], list[str]], partition: str, reader: LogReader) -> bool:
+    entries = reader.read(1 << 20)
+    for item in (e.item for e in entries):
+        if isinstance(item, Record) and item.kind is Kind.DATA:
+            for message in json.loads(item.payload):
+                found[partition, message.get("S", "")].append(json.dumps(message))
+    return bool(entries)
