@@ -274,7 +274,7 @@ def test_quirk_4_a_mute_line_is_noticed_named_and_left(tmp_path: Path) -> None:
     (_, _), (lost, down), (_, up), _ = connections(tmp_path)
     assert down["reason"] == up["gap"]["reason"] == "mute"
     assert down["gap"]["starts"] == up["gap"]["starts"] == dict.fromkeys(("quotes", "trades"), last.received_at)
-    assert down["gap"]["expected_per_s"] > 20
+    assert down["gap"]["expected_per_s"] > down["gap"]["found_per_s"]
     assert 1.0e9 <= lost.received_at - last.received_at < 10e9
     assert server.closes[0] == 1000
     learned = json.loads((tmp_path / "profile.json").read_text())

@@ -17,8 +17,9 @@ from tests.support.kinesis_server import Server, wait_active, wait_gone
 from tickerplant.errors import Fatal
 from tickerplant.jobs.load import LoadOptions, load
 from tickerplant.logs import open_log
-from tickerplant.logs.kinesis.lanes import split_name
+from tickerplant.logs.kinesis.lanes import lane_name, split_name
 from tickerplant.logs.kinesis.log import KinesisLog
+from tickerplant.logs.line import encode
 from tickerplant.model import Damage, Entry, Kind, Log, Record, Store
 from tickerplant.stores import open_store
 from tickerplant.vendors import vendor
@@ -127,6 +128,31 @@ def test_what_the_stream_no_longer_holds_is_a_named_gap(server: Server, tmp_path
         assert (entries[0].item.before, entries[0].item.after) == (before, START_NS + 90_000)
     for end in (log, later, client):
         end.close()
+
+
+def test_what_the_spool_lost_is_a_named_gap_of_each_lane(server: Server, tmp_path: Path) -> None:
+    """A power cut tears the last line of the spool; the capture that begins behind it stops before it sends a line."""
+    stream, spool = server.stream(), tmp_path / "spool" / PARTITION
+    log = server.log(stream, tmp_path / "spool")
+    symbols = [f"S{i}" for i in range(12)]
+    frame = json.dumps([{"T": "q", "S": s, "i": 1} for s in symbols], separators=(",", ":")).encode()
+    fill(log, [frame])
+    torn = encode(Record("alpaca", "sip", Kind.DATA, START_NS + 10_000, frame))[:-9]
+    (spool / "0000000007.jsonl").write_bytes(torn)
+    with between(server.url, Faults(way="down")) as (url, _):
+        away = KinesisLog(server.options(stream, tmp_path / "spool", endpoint=url, close_wait_s=0.1))
+        fill(away, [frame], 2)
+        away.close()
+    fill(log, [frame], 3)
+    found = {name: entries for name, entries in read_all(log).items() if entries}
+    assert set(found) == {lane_name(PARTITION, i, 4) for i in range(4)}
+    for name, entries in found.items():
+        assert [type(e.item) for e in entries] == [Record, Damage, Record, Record]
+        gap = entries[1].item
+        assert isinstance(gap, Damage)
+        assert (gap.before, gap.after) == (START_NS - 1000 * split_name(name)[1], START_NS + 20_000)
+        assert "or the sender's spool was damaged" in gap.reason
+    log.close()
 
 
 def test_an_expired_iterator_is_renewed(server: Server, tmp_path: Path) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import MutableMapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -64,6 +66,11 @@ def records(last: int) -> list[Record]:
 
 def elsewhere(url: str, tmp_path: Path) -> FilesLog:
     return open_s3(url, SMALL, s3.settings(tmp_path / "another machine"))
+
+
+def crossings(lines: Sequence[MutableMapping[str, Any]]) -> list[str]:
+    """What was said about the spool's limit, in order."""
+    return [str(x["event"]) for x in lines if str(x["event"]).endswith("its limit")]
 
 
 def spooled(log: FilesLog) -> list[str]:
@@ -136,20 +143,22 @@ def test_an_outage_fills_the_spool_alarms_at_its_limit_and_loses_nothing(
         log = open_s3(url, SMALL, settings)
         with capture_logs() as lines, log.writer(PARTITION) as writer:
             fill(writer, 1, 100)
+            wait_for(lambda: len(spooled(log)) <= 1, 60, "an empty spool")
+            lines.clear()
             gate.is_open = False
             fill(writer, 101, 120)
             wait_for(lambda: any(x["event"] == "shipping stopped" for x in lines), 30, "an outage that is noticed")
             assert findings(settings, url, tmp_path)[0] == "warn"
             fill(writer, 121, 600)
-            wait_for(lambda: any(x["event"] == "spool over its limit" for x in lines), 30, "an alarm")
-            outcome, text = findings(settings, url, tmp_path)
-            assert outcome == "fail"
-            assert "4,000 allowed; nothing shipped for" in text
-            assert sum(x["event"] == "spool over its limit" for x in lines) == 1
+            wait_for(lambda: crossings(lines)[-1:] == ["spool over its limit"], 30, "an alarm")
+            wait_for(lambda: findings(settings, url, tmp_path)[0] == "fail", 30, "a failed check")
+            assert "4,000 allowed; nothing shipped for" in findings(settings, url, tmp_path)[1]
             gate.is_open = True
             fill(writer, 601, 700)
             wait_for(lambda: len(spooled(log)) <= 1, 60, "an empty spool")
             wait_for(lambda: any(x["event"] == "shipping goes on" for x in lines), 30, "the end of the outage")
+        said = crossings(lines)
+        assert said == ["spool over its limit", "spool below its limit"] * (len(said) // 2), "once for each crossing"
         assert findings(settings, url, tmp_path)[0] == "ok"
     assert items(elsewhere(url, tmp_path)) == records(700)
 

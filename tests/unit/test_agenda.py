@@ -110,7 +110,7 @@ def test_the_history_is_asked_for_again_once_a_week() -> None:
     now = weekly("2024-11-30T10:00")
     assert [e.what for e in now] == ["recheck daily_bars", "recheck splits", "transform"]
     assert {e.key for e in now} == {"2024-W48"}
-    assert now[0].arguments[-1] == "--again"
+    assert now[0].arguments[-2:] == ("--recheck", "2024-11-30T15:00:00+00:00")
     assert now[0].arguments[now[0].arguments.index("--start") + 1] == "2020-01-02"
     assert {e.key for e in weekly("2024-12-06T23:00")} == {"2024-W48"}
 

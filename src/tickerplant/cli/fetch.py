@@ -42,6 +42,7 @@ class _Wanted:
     is_flat: bool = False
     is_landing: bool = False
     fresh_s: float | None = None
+    recheck: datetime | None = None
 
 
 def command(
@@ -58,6 +59,10 @@ def command(
     endpoint: Annotated[str | None, typer.Option(help="The endpoint; else the cheapest.")] = None,
     flat: Annotated[bool, typer.Option("--flat", help="Whole days out of the vendor's flat files.")] = False,
     again: Annotated[bool, typer.Option("--again", help="Ask again for what was asked in vain.")] = False,
+    recheck: Annotated[
+        str | None,
+        typer.Option(help="Ask again for all that was not answered since this day or time; what changed is added."),
+    ] = None,
     fresh: Annotated[
         str | None, typer.Option(help="Lists and snapshots answered so recently (50m, 20h) are not asked for again.")
     ] = None,
@@ -76,6 +81,7 @@ def command(
     """Ask a vendor for what is missing, land the answers, load them. Exit code 75 when the vendor's quota is spent."""
     from tickerplant.jobs.accounts import account, choose, client
     from tickerplant.logs import open_log
+    from tickerplant.query import moment
     from tickerplant.stores import open_store
     from tickerplant.vendors import vendor as vendor_named
     from tickerplant.vendors import vendors
@@ -84,7 +90,7 @@ def command(
     _known(table)
     name = vendor or choose(settings, table, vendors())
     rhythm = _rhythm(poll, extended)
-    _able(no_load, flat, poll)
+    _able(no_load, flat, poll, recheck)
     source = open_log(log or settings.log)
     target = open_store(store or settings.store, read_only=no_load, options=console.store_options())
 
@@ -93,6 +99,7 @@ def command(
             table, interval, start, end, feed or account(settings, name).feed, endpoint, again, is_poll, flat
         )
         wanted = replace(wanted, is_landing=no_load, fresh_s=_seconds("--fresh", fresh) if fresh else None)
+        wanted = replace(wanted, recheck=moment(recheck)) if recheck else wanted
         asking = client(settings, vendor_named(name))
         try:
             names = _symbols(source, target, asking, wanted, symbols, universe, on, all_symbols, stop)
@@ -123,9 +130,12 @@ def _alone(wanted: _Wanted, vendor: str, names: list[str], stop: Event) -> Abstr
     return claimed(Path(console.settings().data), vendor, wanted.table, names, stop)
 
 
-def _able(no_load: bool, flat: bool, poll: str | None) -> None:
+def _able(no_load: bool, flat: bool, poll: str | None, recheck: str | None) -> None:
     from tickerplant.errors import UsageError
 
+    if recheck is not None and (no_load or flat or poll is not None):
+        other = "--no-load" if no_load else "--flat" if flat else "--poll"
+        raise UsageError(f"--recheck: expected requests whose answers are compared, was with {other}")
     if no_load and (flat or poll is not None):
         raise UsageError(f"--no-load: expected requests, was {'--flat' if flat else '--poll'}")
 
@@ -242,9 +252,11 @@ def _plan(source: Log, target: Store, asking: RestClient, wanted: _Wanted, names
     if not is_by_session(wanted.table):
         span = day_span(wanted.start)[0], day_span(wanted.end)[0]
         how |= {"fresh_for": timedelta(seconds=wanted.fresh_s)} if wanted.fresh_s else {}
+        how |= {"fresh_for": utc_now() - wanted.recheck} if wanted.recheck else {}
         return plan_lists(target, asking, wanted.table, names, span, **how)
     dataset = Dataset(asking.vendor, wanted.table, wanted.interval)
-    return plan_sessions(target, asking, dataset, names, sessions(wanted.start, wanted.end), feed=wanted.feed, **how)
+    how |= {"feed": wanted.feed, "recheck": wanted.recheck}
+    return plan_sessions(target, asking, dataset, names, sessions(wanted.start, wanted.end), **how)
 
 
 def _cheapest(
@@ -254,7 +266,8 @@ def _cheapest(
     from tickerplant.jobs.fetch_table import is_by_session
     from tickerplant.jobs.flat import is_cheaper
 
-    is_able = is_by_session(wanted.table) and wanted.endpoint is None and not (wanted.is_poll or wanted.is_landing)
+    is_other = wanted.is_poll or wanted.is_landing or wanted.recheck is not None
+    is_able = is_by_session(wanted.table) and wanted.endpoint is None and not is_other
     files = _files(asking, wanted) if is_able or wanted.is_flat else None
     flat = None if files is None else _plan_flat(target, files, wanted, names, is_wish=wanted.is_flat)
     if wanted.is_flat and flat is not None:
@@ -339,6 +352,7 @@ def _once(
             summary = run_flat(source, target, files, vendor_named, plan, options=options, stop=stop, report=report)
         else:
             how: dict[str, Any] = {"polls": plan.polls, "stop": stop, "report": report, "again": wanted.again}
+            how["again"] |= wanted.recheck is not None
             how["is_loading"] = not wanted.is_landing
             summary = run_plan(source, target, asking, vendor_named, plan.todos, **how)
         run.rows, run.bytes, run.calls = summary.rows, summary.bytes, summary.calls

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
 from tickerplant.calendar import NEW_YORK, UTC, Session, last_session, next_session, sessions
+from tickerplant.tables import QUOTES, TRADES
 
 LEAD = timedelta(minutes=1)
 """How long before pre-market opens a capture begins."""
@@ -112,13 +113,13 @@ def evening(work: Work, session: Session, missed: Sequence[Missed] = ()) -> list
 
 
 def weekly(work: Work, now: datetime) -> list[Errand]:
-    """The errands of the last Saturday: the whole history asked for again where it has holes."""
+    """The errands of the last Saturday: the whole history asked for once more, quotes and trades where it has holes."""
     due = _last_saturday(now)
     year, week, _ = due.astimezone(NEW_YORK).isocalendar()
     key, until = f"{year}-W{week:02d}", last_session(due).day + timedelta(days=1)
     if work.history is None or work.history >= until or not work.tables:
         return []
-    found = [Errand(f"recheck {t}", key, due, (*_fetch(work, t, work.history, until), "--again")) for t in work.tables]
+    found = [_recheck(work, t, key, due, until) for t in work.tables]
     return [*found, Errand("transform", key, due, ("transform", "--json", "--no-fail"))] if work.transforms else found
 
 
@@ -138,6 +139,12 @@ def before(session: Session, count: int) -> date:
 def _fetch(work: Work, table: str, start: date, end: date) -> tuple[str, ...]:
     span = ("--start", start.isoformat(), "--end", end.isoformat())
     return ("fetch", *work.selection, "--table", table, *span, "--json")
+
+
+def _recheck(work: Work, table: str, key: str, due: datetime, until: date) -> Errand:
+    assert work.history is not None
+    again = ("--again",) if table in (QUOTES.name, TRADES.name) else ("--recheck", due.isoformat())
+    return Errand(f"recheck {table}", key, due, (*_fetch(work, table, work.history, until), *again))
 
 
 def _live(work: Work, table: str, day: date, key: str, due: datetime) -> Errand:

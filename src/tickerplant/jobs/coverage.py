@@ -204,8 +204,10 @@ def coverage(
     *,
     again: bool = False,
     refusals: Refusals | None = None,
+    asked_since: datetime | None = None,
 ) -> Coverage:
-    """Compare what a store holds with what is expected. With `again` what was asked in vain counts as not asked.
+    """Compare what a store holds with what is expected. With `again` what was asked in vain counts as not asked, with
+    `asked_since` what was answered before.
 
     Without `refusals` those of the plan count for ever.
     """
@@ -219,9 +221,18 @@ def coverage(
         _mark_halted(store, grid)
     _mark_listing(store, grid)
     if not again:
-        _mark_asked(store, grid, refusals)
+        _mark_asked(store, grid, refusals, asked_since)
     _mark_present(store, grid, _half_run(store, grid))
     return found
+
+
+def stale(store: Store, found: Coverage, since: datetime) -> Coverage:
+    """The same cells, where to be fetched is what is there but was not answered since a moment."""
+    cells = np.where(found.cells == Reason.PRESENT, Reason.NOT_FETCHED, Reason.NO_TRADE).astype(np.uint8)
+    old = Coverage(found.dataset, found.symbols, found.sessions, cells)
+    if cells.size:
+        _mark_asked(store, _Grid.of(old), None, since)
+    return old
 
 
 def without(found: Coverage, calls: Sequence[Call]) -> Coverage:
@@ -268,12 +279,14 @@ def _mark_listing(store: Store, grid: _Grid) -> None:
             grid.mark(row["symbol"], outside, Reason.NOT_LISTED, ())
 
 
-def _mark_asked(store: Store, grid: _Grid, refusals: Refusals | None) -> None:
-    """Sessions that a complete request answered for, after they had ended."""
+def _mark_asked(store: Store, grid: _Grid, refusals: Refusals | None, since: datetime | None = None) -> None:
+    """Sessions that a complete request answered for, after they had ended (and not before `since`)."""
     d = grid.found.dataset
     rows = store.query(_ASKED, [d.vendor, d.table, d.interval or ""]).to_pylist()
     void = _void(rows, refusals, grid.row_of) if refusals else set()
     for row in rows:
+        if since is not None and row["answered"] < since:
+            continue
         is_files_refusal = row["outcome"] in _REFUSED and row["endpoint"].startswith("flat_")
         if row["chain"] in void or (refusals is not None and is_files_refusal):
             continue  # what the files' plan lacks, requests may have

@@ -13,7 +13,7 @@ from threading import Event
 from tickerplant.calendar import Session
 from tickerplant.clock import now_ns, utc_now
 from tickerplant.errors import Busy, UsageError
-from tickerplant.jobs.coverage import Coverage, Dataset, Refusals, coverage, without
+from tickerplant.jobs.coverage import Coverage, Dataset, Refusals, coverage, stale, without
 from tickerplant.jobs.entitlement import REMEMBERED, Entitlement, refused_endpoints
 from tickerplant.jobs.fetch import Fetched, Todo, fetch, todo_of, together
 from tickerplant.jobs.landed import load_landed
@@ -22,7 +22,7 @@ from tickerplant.jobs.load_decode import feed_of
 from tickerplant.jobs.load_repair import REPAIR, REST
 from tickerplant.jobs.pending import Pending, mine
 from tickerplant.jobs.plan import Cost, Plan, cost, plans
-from tickerplant.jobs.polled import POLLED, apart, polled_days, so_far, whole_todos
+from tickerplant.jobs.polled import POLLED, RECHECKED, apart, polled_days, recheck_todos, so_far, whole_todos
 from tickerplant.jobs.unfinished import KEPT, unfinished
 from tickerplant.model import Log, LogWriter, Store
 from tickerplant.net.http import RestClient, Traffic
@@ -87,17 +87,22 @@ def plan_sessions(
     now: datetime | None = None,
     is_poll: bool = False,
     landed: Pending | None = None,
+    recheck: datetime | None = None,
 ) -> FetchPlan:
     """What to ask for so that symbols have rows in sessions. Sessions that have not ended are left out, except for a
     poll's: that asks for the intraday bars so far of the running one.
 
-    With `again` what was asked in vain is asked for again; what the plan refused is after a day in any case. `landed`
-    is what the log says beyond the store; then only chains that begin with one of `symbols` are gone on with.
+    With `again` what was asked in vain is asked for again; what the plan refused is after a day in any case. With
+    `recheck` everything is that was not answered since that moment, also what is there; raises UsageError for a table
+    that cannot be compared. `landed` is what the log says beyond the store; then only chains that begin with one of
+    `symbols` are gone on with.
     """
     at = now or utc_now()
     over = [s for s in sessions if s.post_close <= at]
     refusals = Refusals(at - REMEMBERED, client.rest.is_plan_by_endpoint)
-    before = coverage(store, dataset, symbols, over, again=again, refusals=refusals)
+    if recheck is not None and dataset.table not in RECHECKED:
+        raise UsageError(f"--recheck: expected one of {', '.join(RECHECKED)}, was {dataset.table}")
+    before = coverage(store, dataset, symbols, over, again=again, refusals=refusals, asked_since=recheck)
     begun = unfinished(store, dataset.vendor, dataset.table, at)
     open_holes = without(before, [t.call for t in begun])
     if landed is not None:
@@ -113,6 +118,8 @@ def plan_sessions(
     polls = [*whole_todos(client.rest, half_run, feed)]
     if is_poll and dataset.table in POLLED:
         polls += so_far(store, client.rest, dataset, symbols, feed, at)
+    if recheck is not None and symbols:
+        polls += recheck_todos(client.rest, stale(store, before, recheck), feed)
     spent = cost(chosen, limits, parallel) if chosen else Cost(0, 0.0, 0.0)
     others = tuple((p.endpoint.name, p.pages) for p in candidates[1:])
     total = replace(spent, calls=spent.calls + len(begun) + len(polls))

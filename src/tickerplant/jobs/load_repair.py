@@ -11,7 +11,7 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 import pyarrow as pa
@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from tickerplant.clock import now_ns
 from tickerplant.errors import BadData, excerpt
+from tickerplant.jobs.coverage import day_span
 from tickerplant.jobs.gaps import Gap, gaps_batch
 from tickerplant.jobs.load_decode import decode_entries, feed_of, quarantine_batch
 from tickerplant.jobs.load_partition import LoadOptions, PartitionState
@@ -38,6 +39,7 @@ from tickerplant.model import (
     Vendor,
 )
 from tickerplant.rest import decode_asked
+from tickerplant.schema import Table
 from tickerplant.tables import COVERAGE, GAPS, TABLES, TRADE_CORRECTIONS, TRADES
 
 REPAIR, REST = "repair", "rest"
@@ -229,10 +231,10 @@ class RepairLoader:
 
         table = TABLES[name]
         symbols = tuple(pc.unique(rows.column("symbol")).to_pylist())
-        span = pc.min_max(rows.column("ts")).as_py()
+        start, end = _span(table, rows)
         # A correction is sent after the trade that it concerns.
-        later = Selection((TRADE_CORRECTIONS.name,), symbols, span["min"])
-        within = Selection((name,), symbols, span["min"], span["max"] + _MICROSECOND)
+        later = Selection((TRADE_CORRECTIONS.name,), symbols, start)
+        within = Selection((name,), symbols, start, end)
         held = _scanned(self._store, name, later if table is TRADE_CORRECTIONS else within)
         corrections = _scanned(self._store, TRADE_CORRECTIONS.name, later) if table is TRADES else None
         return missing_rows(table, rows, held, corrections)
@@ -286,6 +288,14 @@ def _is_last(batches: Sequence[Batch]) -> bool:
     """Whether the page that was decoded last ends its request."""
     newest = next((b for b in reversed(batches) if b.table is COVERAGE), None)
     return newest is not None and bool(pc.any(newest.rows.column("is_last")).as_py())
+
+
+def _span(table: Table, rows: pa.Table) -> tuple[datetime, datetime]:
+    """`[start, end)` of the rows; of a daily table whole days in New York."""
+    span = pc.min_max(rows.column(table.time or "session")).as_py()
+    if table.time is None:
+        return day_span(span["min"])[0], day_span(span["max"])[1]
+    return span["min"], span["max"] + _MICROSECOND
 
 
 def _scanned(store: Store, name: str, selection: Selection) -> pa.Table:

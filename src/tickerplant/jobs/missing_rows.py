@@ -12,7 +12,7 @@ import polars as pl
 import pyarrow as pa
 
 from tickerplant.schema import Table
-from tickerplant.tables import BARS, QUOTES, TRADE_CORRECTIONS, TRADES
+from tickerplant.tables import BARS, DAILY_BARS, INDEX_BARS, QUOTES, TRADE_CORRECTIONS, TRADES
 
 _SOURCE = ("vendor", "feed")
 _EVENT = {QUOTES.name: ("symbol", "ts"), TRADES.name: ("symbol", "ts", "trade_id")}
@@ -20,7 +20,7 @@ _EVENT = {QUOTES.name: ("symbol", "ts"), TRADES.name: ("symbol", "ts", "trade_id
 _BAR, _BAR_VALUES = ("symbol", "ts", "interval"), ("open", "high", "low", "close", "volume")
 _VOIDED = ("symbol", "exchange", "original_id")
 
-COMPARED = (QUOTES.name, TRADES.name, BARS.name, TRADE_CORRECTIONS.name)
+COMPARED = (QUOTES.name, TRADES.name, BARS.name, TRADE_CORRECTIONS.name, DAILY_BARS.name, INDEX_BARS.name)
 """Tables of which only missing rows are added; every version of the others is kept."""
 
 
@@ -87,6 +87,13 @@ def _bars(table: Table, ours: pl.DataFrame, theirs: pl.DataFrame) -> pl.DataFram
     return lacking.join(held, on=key, how="left").with_columns(pl.col("_revision").fill_null(0))
 
 
+def _versions(table: Table, ours: pl.DataFrame, theirs: pl.DataFrame) -> pl.DataFrame:
+    """Rows of which nothing is held, or whose last version held says something else."""
+    key = list(table.key)
+    latest = theirs.sort("received_at", "seq").group_by(key, maintain_order=True).last()
+    return ours.join(latest, on=[*key, *(c for c in table.content if c not in key)], how="anti", nulls_equal=True)
+
+
 def _corrections(table: Table, ours: pl.DataFrame, theirs: pl.DataFrame) -> pl.DataFrame:
     return ours.join(theirs, on=[*_SOURCE, *_VOIDED], how="anti", nulls_equal=True)
 
@@ -96,4 +103,6 @@ _MISSING: dict[str, Callable[[Table, pl.DataFrame, pl.DataFrame], pl.DataFrame]]
     TRADES.name: _events,
     BARS.name: _bars,
     TRADE_CORRECTIONS.name: _corrections,
+    DAILY_BARS.name: _versions,
+    INDEX_BARS.name: _versions,
 }

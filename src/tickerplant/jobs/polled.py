@@ -21,10 +21,13 @@ from tickerplant.jobs.fetch import Todo, todo_of
 from tickerplant.jobs.plan import plans
 from tickerplant.model import Store
 from tickerplant.rest import Ask, Rest
-from tickerplant.tables import BARS
+from tickerplant.tables import BARS, DAILY_BARS, INDEX_BARS
 
 POLLED = (BARS.name,)
 """Tables of which a running session is asked for. Snapshots are lists, asked for at each poll anyway."""
+
+RECHECKED = (DAILY_BARS.name, INDEX_BARS.name, BARS.name)
+"""Tables whose history can be asked for once more, since one symbol's rows fit memory to be compared."""
 
 _MINUTES = {"m": 1, "h": 60}
 _SPANS = """
@@ -60,7 +63,15 @@ def whole_todos(rest: Rest, half_run: Coverage, feed: str | None) -> list[Todo]:
     if not half_run.missing().any():
         return []
     chosen = plans(rest, half_run, feed)[0]
-    return _poll_chains(todo_of(chosen.endpoint, chosen.asks))
+    return _chains("poll", todo_of(chosen.endpoint, chosen.asks))
+
+
+def recheck_todos(rest: Rest, old: Coverage, feed: str | None) -> list[Todo]:
+    """Requests for sessions that are there, to learn what the vendor has changed since."""
+    if not old.missing().any():
+        return []
+    chosen = plans(rest, old, feed)[0]
+    return _chains("recheck", todo_of(chosen.endpoint, chosen.asks))
 
 
 def so_far(
@@ -80,7 +91,7 @@ def so_far(
         if start is not None and start < at:
             alike[start].append(name)
     asks = _asks(alike, dataset, feed, at, endpoint.symbols_per_call)
-    return _poll_chains(todo_of(endpoint, asks))
+    return _chains("poll", todo_of(endpoint, asks))
 
 
 def _starts(store: Store, dataset: Dataset, since: datetime) -> dict[str, datetime | None]:
@@ -108,5 +119,5 @@ def _asks(
             yield Ask(dataset.table, tuple(names[i : i + most]), start, at, dataset.interval, feed)
 
 
-def _poll_chains(todos: Sequence[Todo]) -> list[Todo]:
-    return [replace(todo, chain=f"poll-{secrets.token_hex(8)}") for todo in todos]
+def _chains(kind: str, todos: Sequence[Todo]) -> list[Todo]:
+    return [replace(todo, chain=f"{kind}-{secrets.token_hex(8)}") for todo in todos]

@@ -198,13 +198,15 @@ class S3Shipping:
         self._is_troubled = False
 
     def _watch(self) -> None:
-        """Alarm once when more waits than allowed, and say when it is over."""
+        """Alarm once when more waits than allowed, and say when it is over: at half of that, as sealing makes less of
+        what waits and would else raise an alarm for each segment."""
         now = waiting(self._folder, self._limits.spool_bytes)
         if now.is_over and not self._is_over:
             log.warning("spool over its limit", partition=now.partition, bytes=now.bytes, limit=now.limit_bytes)
-        elif self._is_over and not now.is_over:
+            self._is_over = True
+        elif self._is_over and 2 * now.bytes <= now.limit_bytes:
             log.info("spool below its limit", partition=now.partition, bytes=now.bytes)
-        self._is_over = now.is_over
+            self._is_over = False
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,12 @@ from tickerplant.errors import BadData
 
 
 class LaneState(msgspec.Struct):
-    """`since`: receipt of the lane's first line ever; `acked`: of its last one that the service stored. -1: none."""
+    """`since`: receipt of the lane's first line ever; `acked`: of its last one that the service stored; -1: none.
+    `behind`: receipt of the first one behind a damage of the spool, -1 while it has not come."""
 
     since: int = -1
     acked: int = -1
+    behind: int | None = None
 
 
 class Cursor(msgspec.Struct):

@@ -40,12 +40,14 @@ class Head(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Line(NamedTuple):
-    """A line on its way: its receipt (ns), its place in the spool, the places of its messages."""
+    """A line on its way: its receipt (ns), its place in the spool, the places of its messages, and whether the spool
+    was damaged between the line before it and itself."""
 
     data: bytes
     received_at: int
     start: int
     places: Places
+    is_behind_damage: bool = False
 
 
 _DECODE = msgspec.json.Decoder(Head).decode

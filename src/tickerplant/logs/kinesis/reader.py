@@ -234,7 +234,8 @@ class LaneReader:
         if head.prev <= last and (head.prev >= 0 or last < 0):
             return
         reason = (
-            "kinesis: expected the line after the last one read, was a later one; the stream kept it too short a time"
+            "kinesis: expected the line after the last one read, was a later one; "
+            "the stream kept it too short a time, or the sender's spool was damaged"
             if head.prev >= 0
             else "kinesis: expected the capture that wrote before, was one with a new spool"
         )

@@ -175,7 +175,9 @@ class Shipper:
     def _take(self, entry: Entry, now: float) -> None:
         item = entry.item
         if isinstance(item, Damage):
-            log.warning("damage in the spool is left out", partition=self._partition, position=entry.start)
+            log.warning("damage in the spool, readers make it a gap", partition=self._partition, position=entry.start)
+            for state in self._cursor.lanes.values():
+                state.behind = -1
             return
         if item.kind is not Kind.DATA:
             self._add(WHOLE, Line(encode(item), item.received_at, entry.start, None), now)
@@ -197,7 +199,9 @@ class Shipper:
             found.state.since = line.received_at
         if not found.lines:
             found.oldest_at = now
-        found.lines.append(line)
+        if found.state.behind == -1:
+            found.state.behind = line.received_at
+        found.lines.append(line._replace(is_behind_damage=found.state.behind == line.received_at))
         found.waiting_bytes += len(line.data)
         self._waiting_bytes += len(line.data)
         self._waiting_lines += 1
@@ -233,13 +237,19 @@ class Shipper:
         return due
 
     def _pack(self, lane: _Lane, now: float) -> None:
-        """Make the next record of a lane, unless one is on its way."""
+        """Make the next record of a lane, unless one is on its way.
+
+        The first line behind a damage of the spool begins a record, and names as the line before it one that readers
+        will not find: so each lane has the gap.
+        """
         if lane.pieces:
             return
+        if lane.lines[0].is_behind_damage:
+            lane.packed_to = lane.lines[0].received_at - 1
         size = 0
         while lane.lines:
             size += len(lane.lines[0].data) + head_room(lane.lines[0])
-            if lane.sending and size > self._options.record_bytes:
+            if lane.sending and (size > self._options.record_bytes or lane.lines[0].is_behind_damage):
                 break
             lane.sending.append(lane.lines.popleft())
         before, lane.packed_to = lane.packed_to, lane.sending[-1].received_at
@@ -295,6 +305,8 @@ class Shipper:
             return
         size = sum(len(line.data) for line in lane.sending)
         lane.state.acked = lane.packed_to
+        if lane.state.behind is not None and 0 <= lane.state.behind <= lane.packed_to:
+            lane.state.behind = None
         lane.waiting_bytes -= size
         self._waiting_bytes -= size
         self._waiting_lines -= len(lane.sending)
