@@ -23,7 +23,7 @@ def _lasted(gap: dict[str, Any]) -> str:
 
 
 def _sheets(status: Status) -> list[Table]:
-    names = ("partition", "log", "behind", "for", "loader", "received", "stored", "quarantined", "control")
+    names = ("partition", "log", "behind", "lag", "loader", "received", "stored", "quarantined", "control")
     log = console.sheet("Log", *names)
     for p in status.partitions:
         numbers = (p.received, p.stored, p.quarantined, p.control)
