@@ -236,7 +236,8 @@ class PostgresStore:
 
     def loaders(self, partitions: Sequence[str]) -> dict[str, str]:
         """Who owns the loading of each of some partitions now; those that nobody loads are left out."""
-        return holders(self, partitions)
+        with named(self.url):
+            return holders(self._reader.rows, self.options.schema, partitions)
 
     def transforming(self) -> AdvisoryLease:
         """Be the only one that builds marts. Raises Busy while another does."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import structlog
 
@@ -93,11 +93,10 @@ class AdvisoryLease:
             self._link = None
 
 
-def holders(store: PostgresStore, names: Sequence[str]) -> dict[str, str]:
+def holders(rows_of: Callable[[str], Sequence[tuple[Any, ...]]], schema: str, names: Sequence[str]) -> dict[str, str]:
     """Who holds each of some leases now; those that nobody holds are left out."""
-    rows = store.query(_OWNERS).to_pylist()
-    owners = {row["key"]: _named(row["name"], row["address"]) for row in rows}
-    keys = {name: lock_key("lease", store.options.schema, name) for name in names}
+    owners = {key: _named(name, address) for key, name, address in rows_of(_OWNERS)}
+    keys = {name: lock_key("lease", schema, name) for name in names}
     return {name: owners[key] for name, key in keys.items() if key in owners}
 
 
