@@ -1,4 +1,4 @@
-"""A follower that is told to stop ends, whatever still comes."""
+"""A follower ends when it is told to, whatever still comes, and not because its log does not answer."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from threading import Event
 
 from tests.support.memory import MemoryLog, MemoryReader, MemoryStore
 from tests.support.plant import wait_for
+from tickerplant.errors import Retryable
 from tickerplant.jobs.load import LoadOptions, load
 from tickerplant.model import Entry, Kind, Position, Record, position
 from tickerplant.vendors import vendor
@@ -44,3 +45,26 @@ def test_a_follower_ends_at_what_was_received_when_it_was_told_to() -> None:
     received = [row["received_at"].timestamp() * 1e9 for row in store.rows["quotes"]]
     assert summary.counters.stored == len(received) > 1
     assert max(received) >= told_at - 10_000_000
+
+
+class _AwayLog(_BusyLog):
+    """Does not tell its partitions every other time."""
+
+    asked = 0
+
+    def partitions(self) -> list[str]:
+        self.asked += 1
+        if self.asked % 2 == 0:
+            raise Retryable("no answer")
+        return super().partitions()
+
+
+def test_a_follower_goes_on_while_the_log_does_not_tell_its_partitions() -> None:
+    log, store, stop = _AwayLog([]), MemoryStore(), Event()
+    with ThreadPoolExecutor(1) as pool:
+        ended = pool.submit(load, log, store, vendor, LoadOptions(batch_age_s=0.02, follow=True), stop=stop)
+        try:
+            wait_for(lambda: log.asked >= 2 and len(store.rows.get("quotes", [])) > 10, 10, "rows")
+        finally:
+            stop.set()
+        assert ended.result(20).counters.stored == len(store.rows["quotes"])

@@ -19,7 +19,7 @@ from typing import TypeAlias
 import structlog
 
 from tickerplant.clock import now_ns
-from tickerplant.errors import Busy
+from tickerplant.errors import Busy, Retryable
 from tickerplant.jobs.load_decode import decode_entries, feed_of, quarantine_batch, split_at_cuts
 from tickerplant.jobs.load_partition import LoadOptions, PartitionLoader, PartitionState
 from tickerplant.jobs.load_repair import RepairLoader, is_repair
@@ -43,7 +43,7 @@ log_lines = structlog.get_logger()
 VendorOf = Callable[[str], Vendor]
 Loader: TypeAlias = PartitionLoader | RepairLoader
 
-_WAITING_S = 0.1
+_WAITING_S, _ASK_AGAIN_S = 0.1, 5.0
 
 
 @dataclass(frozen=True)
@@ -72,13 +72,15 @@ class _Loading:
     held: dict[str, ExitStack] = field(default_factory=dict)
     waiting: set[str] = field(default_factory=set)
     share: Share | None = None
+    names: list[str] = field(default_factory=list)
+    ask_again_at: float = -inf
     given: Counters = Counters()
     given_commits: int = 0
 
     def adopt(self, wanted: Sequence[str] | None) -> None:
         """Take over partitions that are new and have no other loader, up to our share; those of others stay in
         `waiting`. What is more than our share, because a loader came, is given up."""
-        names = self.log.partitions()
+        names = self._partitions()
         limit = self.share.limit(len(names)) if self.share else len(names)
         for partition in list(self.loaders)[limit:]:
             self.give(partition)
@@ -92,6 +94,19 @@ class _Loading:
                 self.loaders[partition] = self._loader(partition)
                 said = log_lines.debug if self.options.leave_busy else log_lines.info
                 said("loading", partition=partition, position=self.loaders[partition].state.position)
+
+    def _partitions(self) -> list[str]:
+        """The log's partitions; while following, those known before when it does not answer, for some seconds."""
+        if time.monotonic() < self.ask_again_at:
+            return self.names
+        try:
+            self.names = self.log.partitions()
+        except Retryable as problem:
+            if not self.options.follow:
+                raise
+            self.ask_again_at = time.monotonic() + _ASK_AGAIN_S
+            log_lines.warning("log away", problem=str(problem))
+        return self.names
 
     def give(self, partition: str) -> None:
         """Give a partition up, with everything read of it committed."""

@@ -132,7 +132,7 @@ class RepairLoader:
         if self._units and self._units[0].is_whole:
             is_due = look or time.monotonic() - self._looked_at >= _LOOK_S
             return is_due and self._commit_first()
-        entries = self._reader.read(1 << 20)
+        entries = self._patience.call(lambda: self._reader.read(1 << 20))
         for entry in entries:
             self._take(entry)
         return bool(entries)
