@@ -29,6 +29,7 @@ ORDER = (
     "kinesis",
     "memory",
     "s3",
+    "logs",
 )
 
 

@@ -48,7 +48,8 @@ class _Instant(Service):
         pass
 
 
-def _append(log: Log, frames: Sequence[bytes]) -> None:
+def append(log: Log, frames: Sequence[bytes]) -> None:
+    """Append frames and close the writer."""
     with log.writer(PARTITION) as writer:
         for i, frame in enumerate(frames):
             while getattr(writer, "is_full", False):
@@ -59,7 +60,7 @@ def _append(log: Log, frames: Sequence[bytes]) -> None:
 def _pack(folder: Path, frames: Sequence[bytes]) -> tuple[Sent, float]:
     """What a shipper does with a spool when the service costs nothing, and the CPU seconds of all threads."""
     spool = FilesLog(folder)
-    _append(spool, frames)
+    append(spool, frames)
     began = time.process_time()
     shipper = Shipper(PARTITION, spool, _Instant(), KinesisOptions("instant", folder))
     assert shipper.drain(600)
@@ -68,7 +69,7 @@ def _pack(folder: Path, frames: Sequence[bytes]) -> tuple[Sent, float]:
     return shipper.sent, took
 
 
-def _send(server: Server, stream: str, folder: Path, frames: Sequence[bytes]) -> tuple[Sent, float]:
+def send(server: Server, stream: str, folder: Path, frames: Sequence[bytes]) -> tuple[Sent, float]:
     """Append and send everything; seconds until the service has stored it."""
     log = server.log(stream, folder, lanes=8, batch_age_s=1.0, timeout_s=60.0)
     began = time.perf_counter()
@@ -82,7 +83,7 @@ def _send(server: Server, stream: str, folder: Path, frames: Sequence[bytes]) ->
     return sent, took
 
 
-def _load(log: Log, folder: Path) -> tuple[float, float]:
+def load_rates(log: Log, folder: Path) -> tuple[float, float]:
     """Rows/s, and rows per CPU second of this process."""
     began = time.process_time()
     store = open_store(str(folder))
@@ -105,17 +106,17 @@ def run(messages: int = 60_000, per_frame: int = 20) -> dict[str, float]:
         found["pack_messages_per_cpu_s"] = messages / took
         found["pack_bytes_per_call"] = packed.bytes / packed.calls
         stream = server.stream(shards=4)
-        sent, took = _send(server, stream, folder / "spool", frames)
+        sent, took = send(server, stream, folder / "spool", frames)
         found["send_messages_per_s"] = messages / took
         found["send_bytes_per_call"] = sent.bytes / sent.calls
         found["send_records_per_call"] = sent.records / sent.calls
         found["bytes_per_message"] = sent.bytes / messages
         reader_log = server.log(stream, folder / "reader", timeout_s=60.0)
-        found["load_rows_per_s_kinesis"], found["load_rows_per_cpu_s_kinesis"] = _load(reader_log, folder / "lake")
+        found["load_rows_per_s_kinesis"], found["load_rows_per_cpu_s_kinesis"] = load_rates(reader_log, folder / "lake")
         reader_log.close()
         files = open_log(str(folder / "files"))
-        _append(files, frames)
-        found["load_rows_per_s_files"], found["load_rows_per_cpu_s_files"] = _load(files, folder / "lake-of-files")
+        append(files, frames)
+        found["load_rows_per_s_files"], found["load_rows_per_cpu_s_files"] = load_rates(files, folder / "lake-of-files")
     for key, value in found.items():
         print(f"{key:28} {value:14,.1f}")
     return found

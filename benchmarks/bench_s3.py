@@ -34,7 +34,7 @@ SEGMENTS = Options(segment_bytes=16 << 20)
 ONE_SYMBOL = "select count(*), max(ask_price) from quotes where symbol = 'S7'"
 
 
-def _commits(store: LakeStore) -> float:
+def commits(store: LakeStore) -> float:
     """Commits/s of ROWS quotes each; a commit is that of the quotes and that of the position."""
     batch = rows(QUOTES, *({"symbol": f"S{i}"} for i in range(ROWS)))
     began = time.perf_counter()
@@ -74,7 +74,7 @@ def _query(store: LakeStore) -> float:
 
 
 def _place(log: FilesLog, make: Callable[[str], LakeStore]) -> dict[str, float]:
-    found = {"commits/s": _commits(make("commits")), "quotes/s into the log": _write(log)}
+    found = {"commits/s": commits(make("commits")), "quotes/s into the log": _write(log)}
     with ExitStack() as closing_all:
         store = closing_all.enter_context(closing(make("lake")))
         found["quotes/s loaded"] = _load(log, store)

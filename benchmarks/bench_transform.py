@@ -1,6 +1,7 @@
 """`tickerplant transform` of made-up daily bars, 3,000 symbols x five years: everything, one new session, a split.
 
-`BENCH_SYMBOLS`, `BENCH_SESSIONS`; `BENCH_STORES=lake,postgres`. Whole processes, start of the interpreter included.
+`BENCH_SYMBOLS`, `BENCH_SESSIONS`; `BENCH_STORES=lake,postgres,s3` (`s3` is a lake there; `make servers` first). Whole
+processes, start of the interpreter included.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from tests.support import s3
 from tickerplant.calendar import sessions
 from tickerplant.model import Batch, Counters, Position
 from tickerplant.stores import AnyStore, open_store
@@ -100,14 +102,20 @@ def _measure(url: str) -> dict[str, float]:
     return found
 
 
+def _place(store: str, folder: str) -> str:
+    if store == "s3":
+        os.environ.update(s3.variables())
+        return s3.new_url("lake")
+    return f"{folder}/lake" if store == "lake" else f"postgresql+embedded://{folder}/server"
+
+
 def run() -> dict[str, float]:
     """Print the seconds of each run, by store."""
     figures: dict[str, float] = {}
     for store in STORES:
         with tempfile.TemporaryDirectory() as folder:
             Path(folder).chmod(0o755)
-            url = f"{folder}/lake" if store == "lake" else f"postgresql+embedded://{folder}/server"
-            for what, seconds in _measure(url).items():
+            for what, seconds in _measure(_place(store, folder)).items():
                 print(f"{store:<9} {what:<16} {seconds:6.1f} s", flush=True)
                 figures[f"{store} {what}"] = seconds
     return figures

@@ -19,7 +19,8 @@ The month campaign (tests/support/month.py) lets `run` live through eight weeks 
 The trigger campaign (tests/support/triggers.py) drops, doubles and reorders what the DAGs trigger, runs some side by
 side, and holds tables and marts against those of the plain order.
 
-The S3 campaign (tests/support/s3_kills.py) kills a capture while it ships to a bucket.
+The S3 campaigns (tests/support/s3_kills.py and s3_transform_kills.py) kill a capture while it ships to a bucket, and
+transforms of a lake there, whose marts are then held against those built anew on disk.
 
 The transform campaign (tests/support/transform_random.py) brings random late, corrected and repeated rows into both
 stores, and holds marts built step by step against marts built anew.
@@ -351,6 +352,14 @@ def _shipping(kills: int, seed: int, folder: Path) -> bool:
     return report.is_ordered and not report.lost + report.doubled + report.left_in_spool
 
 
+def _transforms_on_s3(kills: int, seed: int, folder: Path) -> bool:
+    from tests.support.s3_transform_kills import transform_kills
+
+    report = transform_kills(kills, seed, folder)
+    _print(report)
+    return not report.wrong
+
+
 def main() -> None:
     """Run the campaigns asked for and print their reports; exit 1 when one is not well."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -365,6 +374,7 @@ def main() -> None:
     parser.add_argument("--repair", type=int, default=0, help="random disconnects that `run` heals by itself")
     parser.add_argument("--store", choices=("lake", "postgres"), default="lake", help="where rows go")
     parser.add_argument("--s3-kills", type=int, default=0, help="random SIGKILLs of a capture that ships to S3")
+    parser.add_argument("--s3-transforms", type=int, default=0, help="random SIGKILLs of transforms of a lake on S3")
     parser.add_argument("--transform", type=int, default=0, help="random histories of rows, on each store")
     parser.add_argument("--kinesis", type=int, default=0, help="random SIGKILLs and faults on a log on Kinesis")
     parser.add_argument("--scale", type=int, default=0, help="random SIGKILLs of four captures and three loaders")
@@ -385,6 +395,7 @@ def main() -> None:
         well &= not args.five_years or _five_years(Path(name) / "five-years")
         well &= not args.quota_month or _quota_month(args.seed, Path(name))
         well &= not args.s3_kills or _shipping(args.s3_kills, args.seed, Path(name) / "s3")
+        well &= not args.s3_transforms or _transforms_on_s3(args.s3_transforms, args.seed, Path(name) / "s3-marts")
         well &= _transforms(args, Path(name))
         well &= not args.kinesis or _kinesis(args.kinesis, args.seed, Path(name) / "kinesis")
         well &= not args.scale or _scale(args.scale, args.seed, args.store, Path(name) / "scale")

@@ -336,8 +336,8 @@ def test_of_a_segment_being_written_whole_lines_and_what_is_loaded_are_copied(tm
         whole = path.stat().st_size
         with path.open("ab") as file:
             file.write(b'{"crc":"0000')
-        assert [p.size_bytes for p in parts(path.parent, Position(0))] == [whole]
-        assert [p.size_bytes for p in parts(path.parent, position(0, whole + 5))] == [whole + 5]
+        assert [p.size_bytes for p in parts(FilesLog(tmp_path), PARTITION, Position(0))] == [whole]
+        assert [p.size_bytes for p in parts(FilesLog(tmp_path), PARTITION, position(0, whole + 5))] == [whole + 5]
         path.write_bytes(path.read_bytes()[:whole])
 
 
@@ -345,7 +345,7 @@ def test_a_torn_end_that_nobody_writes_any_more_is_copied_too(tmp_path: Path) ->
     _append(tmp_path, 0, 1)
     path = tmp_path / PARTITION / "0000000001.jsonl"
     path.write_bytes(b'{"crc":"0000')
-    assert [(p.name, p.size_bytes) for p in parts(path.parent, Position(0))][-1] == (path.name, 12)
+    assert [(p.name, p.size_bytes) for p in parts(FilesLog(tmp_path), PARTITION, Position(0))][-1] == (path.name, 12)
 
 
 def test_a_store_beyond_the_log_is_said(log: Path, tmp_path: Path) -> None:

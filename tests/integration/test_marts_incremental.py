@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,9 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.support import s3
+from tests.support.plant import kill, tickerplant, wait_for
 from tests.support.rows import rows
-from tests.support.transform import KINDS, bars, cancels, contents, day, dividends, place, splits, trades
+from tests.support.transform import KINDS, Place, bars, cancels, contents, day, dividends, place, splits, trades
 from tickerplant.model import Batch
+from tickerplant.stores.lake import LakeStore
 
 DAILY = ("returns_daily", "indicators_daily", "volatility_daily", "ranges_daily", "breadth_daily")
 OTHERS = ("bars_from_trades", "quote_stats", "index_members")
@@ -83,27 +88,37 @@ def is_close(one: dict[str, Any], other: dict[str, Any]) -> bool:
     )
 
 
+def begin(plant: Place) -> None:
+    """The rows of the first builds."""
+    plant.write(
+        bars(*history()),
+        splits(("A", 150, 2.0)),
+        dividends(("B", 100, 0.5)),
+        trades(*[("A", n, str(i), 10.0 + i) for n in range(4) for i in range(3)]),
+        quotes(*[("A", n, 30 * i, 10.0 + i) for n in range(4) for i in range(5)]),
+        members(0, "A", "B"),
+        members(31, "A"),
+    )
+
+
+def late(plant: Place) -> None:
+    """Rows of a new session, corrected ones, repeated ones, and ones that come late."""
+    plant.write(
+        bars(("A", SESSIONS, 101.0), ("B", 205, 77.0), ("C", SESSIONS - 3, 55.5), ("D", SESSIONS, 9.0)),
+        dividends(("A", 260, 1.0)),
+        trades(("A", 1, "0", 10.0), ("A", 2, "9", 99.0), ("B", 2, "1", 5.0)),
+        cancels(("A", 0, "2")),
+        quotes(("A", 3, 45, 12.0)),
+        members(15, "A", "B", "C"),
+    )
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_after_late_rows_the_marts_equal_a_full_build(kind: str, tmp_path: Path) -> None:
     with place(kind, tmp_path) as plant:
-        plant.write(
-            bars(*history()),
-            splits(("A", 150, 2.0)),
-            dividends(("B", 100, 0.5)),
-            trades(*[("A", n, str(i), 10.0 + i) for n in range(4) for i in range(3)]),
-            quotes(*[("A", n, 30 * i, 10.0 + i) for n in range(4) for i in range(5)]),
-            members(0, "A", "B"),
-            members(31, "A"),
-        )
+        begin(plant)
         plant.transform()
-        plant.write(
-            bars(("A", SESSIONS, 101.0), ("B", 205, 77.0), ("C", SESSIONS - 3, 55.5), ("D", SESSIONS, 9.0)),
-            dividends(("A", 260, 1.0)),
-            trades(("A", 1, "0", 10.0), ("A", 2, "9", 99.0), ("B", 2, "1", 5.0)),
-            cancels(("A", 0, "2")),
-            quotes(("A", 3, 45, 12.0)),
-            members(15, "A", "B", "C"),
-        )
+        late(plant)
         done = plant.transform()
         assert {name: done[name].mode for name in DAILY[:4]} == dict.fromkeys(DAILY[:4], "symbols")
         assert {name: done[name].mode for name in ("breadth_daily", *OTHERS[:2])} == dict.fromkeys(
@@ -118,3 +133,44 @@ def test_after_late_rows_the_marts_equal_a_full_build(kind: str, tmp_path: Path)
         for name, found in contents(plant.store, (*DAILY, *OTHERS)).items():
             assert len(found) > 2, name
             assert found == anew[name], name
+
+
+def killed_at_its_commit(plant: Place, mart: str, version: int) -> None:
+    """Run a transform, and kill it when a version of a mart has reached the bucket, before it hears of that."""
+    commit = f"{plant.url.removeprefix('s3://')}/marts/{mart}/_delta_log/{version:020d}.json"
+    with s3.gate() as gate:
+        gate.lose, gate.lose_all = f"PUT /{commit}".encode(), True
+        environment = {**os.environ, **s3.variables(gate.url)}
+        words = ("transform", "--store", plant.url, "--no-tests")
+        process = tickerplant(*words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_for(lambda: not gate.is_open, 90, "the commit of the mart")
+        kill(process)
+
+
+def test_in_a_bucket_the_marts_after_late_rows_a_split_and_a_kill_are_those_of_a_full_build_on_disk(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "far").mkdir()
+    with place("s3", tmp_path / "far") as far, place("lake", tmp_path) as near:
+        assert isinstance(far.store, LakeStore)
+        assert isinstance(near.store, LakeStore)
+        begin(far)
+        far.transform()
+        begin(near)
+        for plant in (far, near):
+            late(plant)
+            plant.write(splits(("B", 250, 3.0)))
+        killed_at_its_commit(far, "stg_daily_bars", 2)
+        assert far.store.marts.log("stg_daily_bars").refresh().version == 2
+        done = far.transform()
+        assert done["stg_daily_bars"].mode == "none"
+        assert {done[name].mode for name in DAILY[:4]} == {"symbols"}
+        assert done["breadth_daily"].mode == "sessions"
+        near.transform()
+        assert far.store.mart_names() == near.store.mart_names()
+        expected = contents(near.store, (*DAILY, *OTHERS))
+        for name, found in contents(far.store, (*DAILY, *OTHERS)).items():
+            assert len(found) > 2, name
+            assert found == expected[name], name
+        prices = "select * exclude received_at from prices_daily order by symbol, session"
+        assert far.select(prices) == near.select(prices)

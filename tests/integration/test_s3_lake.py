@@ -23,7 +23,7 @@ from tests.support.holes import market, write_log
 from tests.support.plant import log_records, run, store_tally, wait_for
 from tests.support.rows import rows
 from tickerplant.bucket_lease import BucketLease
-from tickerplant.errors import Busy, UsageError
+from tickerplant.errors import Busy, Retryable
 from tickerplant.jobs.load import load as load_log
 from tickerplant.logs import open_log
 from tickerplant.logs.line import encode
@@ -31,7 +31,8 @@ from tickerplant.logs.verify import verify
 from tickerplant.model import Batch, Counters, Position, Selection
 from tickerplant.stores import in_bucket, open_store
 from tickerplant.stores.lake import LakeStore
-from tickerplant.stores.lake_history import pack, state_at
+from tickerplant.stores.lake_history import commits_between, pack, state_at
+from tickerplant.stores.lake_maintain import sort_session
 from tickerplant.tables import GAPS, QUOTES
 from tickerplant.vendors import vendor
 
@@ -116,6 +117,21 @@ def test_a_commit_whose_answer_is_lost_counts_once() -> None:
         assert found == ["1", "2", "3", "A"]
         assert store.progress("p").position == 4
         assert store.table_log("quotes").state.version == 4
+
+
+def test_rows_stay_when_the_answer_to_a_rewrite_is_lost_for_good() -> None:
+    url = s3.new_url("lake")
+    with s3.gate() as gate, closing(lake(url, gate.url)) as store:
+        for i in range(3):
+            write(store, "p", i, quote(f"{i}"))
+        gate.lose, gate.lose_all = b"PUT /" + url.removeprefix("s3://").encode() + b"/quotes/_delta_log/", True
+        with pytest.raises(Retryable):
+            sort_session(store.table_log("quotes"), "2013-10-07")
+        assert not gate.is_open
+    with closing(lake(url)) as store:
+        (file,) = store.table_log("quotes").files()
+        assert file.is_sorted
+        assert store.query("select symbol from quotes").column("symbol").to_pylist() == ["0", "1", "2"]
 
 
 def test_an_owner_is_waited_for_and_one_that_died_here_is_not(tmp_path: Path) -> None:
@@ -204,6 +220,11 @@ def test_packed_commits_stay_for_a_day_and_every_version_is_there() -> None:
         assert again.refresh().transactions == {"p": 310}
         for version in (0, 1, 150, 200, 201, 310):
             assert state_at(again, version).transactions.get("p", 0) == version
+        for first, last in ((0, 310), (150, 290), (199, 201), (250, 310), (310, 310)):
+            commits = commits_between(again, first, last)
+            assert commits is not None
+            assert [c.version for c in commits] == list(range(first + 1, last + 1))
+        assert commits_between(again, 300, 311) is None
 
 
 def test_log_and_lake_in_a_bucket_hold_what_those_on_disk_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,15 +247,6 @@ def test_log_and_lake_in_a_bucket_hold_what_those_on_disk_hold(tmp_path: Path, m
     assert lines == [encode(record).decode().rstrip() for record in log_records(tmp_path / "log")]
     (segment,) = open_log(f"{there}/log").segments("alpaca.sip")
     assert (segment.number, segment.sealed) == (0, True)
-
-
-def test_what_needs_a_folder_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in s3.variables().items():
-        monkeypatch.setenv(name, value)
-    with closing(open_store(s3.new_url("lake"), read_only=True)) as store:
-        assert isinstance(store, LakeStore)
-        with pytest.raises(UsageError, match="expected a lake in a folder to back up, was in a bucket"):
-            store.on_disk("back up")
 
 
 _LOADER = """

@@ -131,7 +131,8 @@ class Gate:
     """A port that leads to the server while `is_open`, and cuts every connection while it is not.
 
     `spoil` so many requests that carry a zstd frame: a byte of it is another one when it reaches the server.
-    `lose` the answer to the next request that holds these bytes: the server did what it was asked, nobody hears of it.
+    `lose` the answer to the next request that holds these bytes: the server did what it was asked, nobody hears of it,
+    nor of anything after it with `lose_all`.
     `answered` counts the bytes of answers.
     """
 
@@ -140,6 +141,7 @@ class Gate:
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self.refused = self.spoil = self.answered = 0
         self.lose = b""
+        self.lose_all = False
         self._is_open, self._held = True, set[socket.socket]()
         self._target = port()
         Thread(target=self._accept, daemon=True).start()
@@ -189,6 +191,7 @@ class Gate:
         with suppress(OSError):
             while data := source.recv(1 << 16):
                 if doomed.is_set():
+                    self.is_open = self.is_open and not self.lose_all
                     break
                 self.answered += len(data)
                 target.sendall(data)

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import psycopg
+import pytest
 
+from tests.support import s3
 from tests.support.postgres import drop, server
 from tests.support.rows import rows
 from tickerplant.jobs.transform import run_transform
@@ -93,7 +95,15 @@ class Place:
 
 @contextmanager
 def place(kind: str, folder: Path) -> Iterator[Place]:
-    """A store of a kind with nothing in it."""
+    """A store of a kind (KINDS, or `s3`: a lake there) with nothing in it."""
+    if kind == "s3":
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in s3.variables().items():
+                patch.setenv(name, value)
+            url = s3.new_url("lake")
+            with closing(open_store(url)) as store:
+                yield Place("lake", url, StoreOptions(), folder / "models", store)
+        return
     if kind == "lake":
         url, options = str(folder / "lake"), StoreOptions()
         with closing(open_store(url)) as store:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tickerplant.errors import UsageError
-from tickerplant.jobs.backup import in_folder
+from tickerplant.jobs.backup import of_segments
 from tickerplant.jobs.capture import partition_of
 from tickerplant.jobs.capture_shards import Shard as CaptureShard
 from tickerplant.jobs.restore import restore
@@ -99,8 +99,8 @@ def test_a_stream_is_a_log_with_a_spool_of_its_own(tmp_path: Path, monkeypatch: 
         log.writer("alpaca.sip.lane3of8")
     with pytest.raises(UsageError, match="expected kinesis://<name of a stream>, was 'kinesis://'"):
         open_log("kinesis://")
-    for job in (lambda: in_folder(log), lambda: restore(tmp_path, log, None)):
-        with pytest.raises(UsageError, match="was in a bucket or stream"):
+    for job in (lambda: of_segments(log), lambda: restore(tmp_path, log, None)):
+        with pytest.raises(UsageError, match=r"was (in )?a stream"):
             job()
 
 

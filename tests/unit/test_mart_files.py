@@ -2,59 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import date, timedelta
 from pathlib import Path
 
-import duckdb
 import pytest
 
+from tests.support.mart_files import Mart, day, on
 from tickerplant.errors import Fatal
 from tickerplant.stores.lake_files import ROW_GROUP_ROWS
-from tickerplant.stores.lake_marts import Marts, Note, source
 from tickerplant.transform.lake_job import MartJob
-from tickerplant.transform.lake_write import write_mart
-
-Row = tuple[str, date, float]
-FIRST = date(2024, 1, 1)
-NOTE = Note("signature", {}, {}, [])
-
-
-class Mart:
-    """A mart `m` of symbol, session and x, made from the rows of a table `computed`."""
-
-    def __init__(self, root: Path, bucket: str = "year", grain: Sequence[str] = ("symbol", "session")) -> None:
-        self.marts, self.bucket, self.grain = Marts(root), bucket, tuple(grain)
-        self.database = duckdb.connect()
-        self.database.execute("create table computed (symbol varchar, session date, x double)")
-        self.log = self.marts.log("m")
-
-    def build(self, rows: Sequence[Row], where: str | None = None) -> dict[str, list[str]]:
-        """Build with the rows there would be computed: those of sessions in `where`, or of all; returns the changes."""
-        self.database.execute("delete from computed")
-        for row in rows:
-            self.database.execute("insert into computed values (?, ?, ?)", row)
-        mode = "sessions" if where else "full"
-        sql = "select * from computed"
-        job = MartJob("m", "", sql, mode, where or "true", None, (), (), "signature", self.grain, self.bucket)
-        found = write_mart(self.database, self.marts, job, NOTE, NOTE)
-        self.log.refresh()
-        self.database.execute(f"create or replace view m as {source(self.log.folder, self.log.files())}")
-        return found.changes
-
-    def rows(self) -> list[Row]:
-        return self.database.sql("select symbol, session, x from m order by all").fetchall()
-
-    def files(self) -> dict[str, int]:
-        return {file.path: file.stats.num_records for file in self.log.files()}
-
-
-def day(number: int) -> date:
-    return FIRST + timedelta(days=number)
-
-
-def on(number: int) -> str:
-    return f"session = date '{day(number)}'"
 
 
 def test_rows_that_replace_none_get_a_file_of_their_own_until_there_are_many(tmp_path: Path) -> None:
@@ -113,7 +68,6 @@ def test_a_full_file_is_closed_so_that_few_rows_do_not_rewrite_a_year(tmp_path: 
         f"from range({many}) t(i)"
     )
     job = MartJob("m", "", "select * from wide", "full", "true", None, (), (), "signature", mart.grain, "year")
-    write_mart(mart.database, mart.marts, job, NOTE, NOTE)
-    mart.log.refresh()
+    mart.write(job)
     counts = sorted(mart.files().values())
     assert (len(counts), sum(counts)) == (2, many)

@@ -71,13 +71,10 @@ class _Rows:
     files: list[StoredFile]
 
 
-def in_folder(log: AnyLog) -> FilesLog:
-    """A log that is all in a folder. Raises UsageError for any other."""
-    if not isinstance(log, FilesLog) or not log.is_here:
-        raise UsageError(
-            f"log {log.url}: expected a log in a folder, was in a bucket or stream; do keep the bucket's versions or "
-            "replicate it"
-        )
+def of_segments(log: AnyLog) -> FilesLog:
+    """A log of segments. Raises UsageError for any other."""
+    if not isinstance(log, FilesLog):
+        raise UsageError(f"log {log.url}: expected a log in a folder or a bucket, was in a stream")
     return log
 
 
@@ -90,7 +87,7 @@ def backup(log: AnyLog, store: AnyStore, to: Path, *, keep: int | None = None, s
     read back differs.
     """
     began = time.monotonic()
-    source = in_folder(log)
+    source = of_segments(log)
     to.mkdir(parents=True, exist_ok=True)
     with FileLease(to / ".lock", f"backing up into {to}", 0):
         for left in unfinished(to):
@@ -199,10 +196,13 @@ def _log(log: FilesLog, target: Target, reached: dict[str, int], say: Said) -> t
     files = []
     for partition in log.partitions():
         say(f"copying the log, {partition}")
-        for part in parts(Path(log.url) / partition, Position(reached.get(partition, 0))):
+        for part in parts(log, partition, Position(reached.get(partition, 0))):
             path = f"{LOG}/{partition}/{part.name}"
             linked = target.link(path, part.size_bytes, part.modified_ns) if part.is_sealed else None
-            files.append(linked or target.copy(path, part.fd, part.size_bytes, part.modified_ns))
+            if linked is None:
+                with part.opened() as fd:
+                    linked = target.copy(path, fd, part.size_bytes, part.modified_ns)
+            files.append(linked)
     copied = FilesLog(target.folder / LOG)
     ends = {p: copied.segments(p)[-1] for p in copied.partitions() if copied.segments(p)}
     return files, {p: position(end.number, end.size_bytes) for p, end in ends.items()}
@@ -217,10 +217,10 @@ def _lake(store: LakeStore, target: Target, say: Said) -> _Rows:
     for left in reversed(range(_ATTEMPTS)):
         states = snapshot(store)
         try:
-            files, tables = copy_lake(store.on_disk("back up"), states, target, say)
+            files, tables = copy_lake(store.root, states, target, say)
         except FileNotFoundError as gone:
             # A vacuum with a very short `keep` came in between: begin again with what is there now.
-            log_lines.info("a file went away, taking a new snapshot", file=str(gone.filename))
+            log_lines.info("a file went away, taking a new snapshot", file=str(gone.filename or gone))
             shutil.rmtree(target.folder / LAKE, ignore_errors=True)
             if not left:
                 raise Fatal(f"{store.url}: expected files to stay while they are copied, was {gone}") from None

@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryFile
 
+from tickerplant.errors import Fatal
 from tickerplant.fingerprint import Fingerprint
 from tickerplant.jobs.backup_files import Said, Target, stored, sync
 from tickerplant.jobs.backup_manifest import LAKE, StoredFile
 from tickerplant.schema import Table
 from tickerplant.stores.lake_actions import File
 from tickerplant.stores.lake_backup import TableState, file_fingerprint, write_log
+from tickerplant.stores.object_path import Folder, ObjectPath
 
 
 def copy_lake(
-    root: Path, states: list[TableState], target: Target, say: Said
+    root: Folder, states: list[TableState], target: Target, say: Said
 ) -> tuple[list[StoredFile], dict[str, Fingerprint]]:
     """Copy tables; returns their files, and count and checksum of each table as the copy holds them.
 
@@ -33,17 +36,38 @@ def copy_lake(
     return files, tables
 
 
-def _data_file(folder: Path, table: Table, file: File, target: Target) -> StoredFile:
-    """A copy of a data file with its fingerprint. The name of a data file is never used again, so it may be linked."""
-    path = f"{LAKE}/{table.name}/{file.path}"
-    with (folder / file.path).open("rb") as source:
-        found = os.fstat(source.fileno())
-        linked = target.link(path, found.st_size, found.st_mtime_ns)
-        if linked is not None:
-            return linked
-        copied = target.copy(path, source.fileno(), found.st_size, found.st_mtime_ns)
+def _data_file(folder: Folder, table: Table, file: File, target: Target) -> StoredFile:
+    """A copy of a data file with its fingerprint. The name of a data file is never used again, so it may be linked.
+
+    Raises Fatal when it does not hold as many rows as the lake's log says.
+    """
+    path, source = f"{LAKE}/{table.name}/{file.path}", folder / file.path
+    copied = _from_disk(source, path, target) if isinstance(source, Path) else _from_bucket(source, path, target)
+    if path in target.linked:
+        return copied
     rows = file_fingerprint(target.folder / LAKE / table.name, table, file)
+    if rows.count != file.stats.num_records:
+        raise Fatal(f"{source}: expected {file.stats.num_records} rows as the lake's log says, was {rows.count}")
     return replace(copied, rows=rows.count, checksum=f"{rows.checksum:016x}")
+
+
+def _from_disk(source: Path, path: str, target: Target) -> StoredFile:
+    with source.open("rb") as file:
+        found = os.fstat(file.fileno())
+        linked = target.link(path, found.st_size, found.st_mtime_ns)
+        return linked or target.copy(path, file.fileno(), found.st_size, found.st_mtime_ns)
+
+
+def _from_bucket(source: ObjectPath, path: str, target: Target) -> StoredFile:
+    found = source.stat()
+    modified_ns = int(found.st_mtime * 1e9)
+    linked = target.link(path, found.st_size, modified_ns)
+    if linked is not None:
+        return linked
+    with TemporaryFile(dir=target.folder) as file:
+        source.download(file)
+        file.flush()
+        return target.copy(path, file.fileno(), found.st_size, modified_ns)
 
 
 def _log_files(folder: Path, path: str) -> list[StoredFile]:

@@ -69,9 +69,9 @@ def restore(
     loader or a capture works there. Afterwards `load` goes on from the store's positions.
     """
     began = time.monotonic()
-    if log is not None and not (isinstance(log, FilesLog) and log.is_here):
+    if log is not None and not isinstance(log, FilesLog):
         raise UsageError(
-            f"log {log.url}: expected a folder to restore into, was in a bucket or stream; do choose --log or --only"
+            f"log {log.url}: expected a folder or a bucket to restore into, was a stream; do choose --log or --only"
         )
     checked = check(source, say)
     folder, manifest = Path(checked.folder), checked.manifest
@@ -80,11 +80,11 @@ def restore(
     if not checked.ok:
         return checked
     differing = segment_problems(folder, manifest, log) if log is not None else {}
-    if differing and not replace:
+    if differing and not (replace and log is not None and log.is_here):
         name, reason = next(iter(differing.items()))
         raise UsageError(
             f"log {log.url if log else ''}: expected no segments, or the backup's and what came after, was another "
-            f"{name} ({reason}); do choose another folder, or --replace (what is there is kept aside)"
+            f"{name} ({reason}); do choose another place, or in a folder --replace (what is there is kept aside)"
         )
     with ExitStack() as owned, _disk_named():
         if store is not None:

@@ -7,13 +7,15 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event
 
 from tickerplant.jobs.backup_files import Said, copy_file, problem, sync, sync_tree
 from tickerplant.jobs.backup_manifest import LOG, Manifest, StoredFile
 from tickerplant.logs.backup import continues
 from tickerplant.logs.files import FilesLog
-from tickerplant.logs.layout import make_folder
+from tickerplant.logs.layout import list_files, make_folder
 from tickerplant.logs.owner import Owner
+from tickerplant.logs.sealing import seal
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def segment_problems(folder: Path, manifest: Manifest, log: FilesLog) -> dict[st
     """Segments of the log, by path, that are there and do not begin with what the backup's hold."""
     wrong = {}
     for s in _segments(manifest):
-        if continues(Path(log.url) / s.partition, s.number, folder / LOG / s.partition) is False:
+        if continues(log.where(s.partition), s.number, folder / LOG / s.partition) is False:
             wrong[f"{s.partition}/{s.number}"] = "its bytes differ"
     return wrong
 
@@ -61,9 +63,10 @@ def restore_log(
 ) -> tuple[tuple[SegmentResult, ...], tuple[str, ...]]:
     """Copy the segments that are not there; returns each one's state, and where others were moved with `move_away`.
 
-    Nothing captured is ever deleted. Raises Busy while a capture owns a partition.
+    Those of a log in a bucket go through the spool, as a capture's do. Nothing captured is ever deleted. Raises Busy
+    while a capture owns a partition.
     """
-    root, segments = Path(log.url), _segments(manifest)
+    root, segments = log.folder, _segments(manifest)
     with ExitStack() as owned:
         for partition in dict.fromkeys(s.partition for s in segments):
             make_folder(root / partition)
@@ -73,9 +76,23 @@ def restore_log(
         done = []
         for s in segments:
             say(f"restoring the log, {s.partition} {s.number}")
-            done.append(_put(folder, root, s))
+            done.append(_put(folder, log, s))
     sync_tree(root)
+    if not log.is_here:
+        _ship(log, segments, say)
     return tuple(done), aside
+
+
+def _ship(log: FilesLog, segments: list[_Segment], say: Said) -> None:
+    """Seal and ship what the spool holds. What does not reach the bucket waits there for the next capture."""
+    for partition in dict.fromkeys(s.partition for s in segments):
+        folder, left = log.folder / partition, 0
+        for number in sorted(list_files(folder).raw):
+            seal(folder, number, Event())
+        while (count := len(list_files(folder).numbers)) and count != left:
+            say(f"shipping the log, {partition}, {count} segments")
+            left = count
+            log.writer(partition).close()
 
 
 def _move_away(root: Path, partitions: set[str]) -> tuple[str, ...]:
@@ -87,9 +104,9 @@ def _move_away(root: Path, partitions: set[str]) -> tuple[str, ...]:
     return (str(to),)
 
 
-def _put(folder: Path, root: Path, s: _Segment) -> SegmentResult:
-    source, to = folder / s.file.path, root / s.partition / Path(s.file.path).name
-    held = continues(to.parent, s.number, source.parent)
+def _put(folder: Path, log: FilesLog, s: _Segment) -> SegmentResult:
+    source, to = folder / s.file.path, log.folder / s.partition / Path(s.file.path).name
+    held = continues(log.where(s.partition), s.number, source.parent)
     if held is None:
         temporary = to.with_name(to.name + ".restoring")
         temporary.unlink(missing_ok=True)

@@ -10,9 +10,10 @@ from pathlib import Path
 from tickerplant.errors import UsageError
 from tickerplant.fingerprint import Fingerprint
 from tickerplant.jobs.backup_files import Said, copy_file, sync_tree
-from tickerplant.jobs.backup_manifest import DUMP, LAKE, Manifest, TableCount
+from tickerplant.jobs.backup_manifest import DUMP, LAKE, Manifest, StoredFile, TableCount
 from tickerplant.stores import AnyStore
 from tickerplant.stores.lake import LakeStore
+from tickerplant.stores.object_path import ObjectPath
 from tickerplant.tables import POSITIONS, TABLES
 
 _NONE = TableCount.of(Fingerprint())
@@ -48,17 +49,20 @@ def _refuse(url: str) -> UsageError:
 def restore_lake(folder: Path, manifest: Manifest, store: AnyStore, replace: bool, say: Said) -> Result:
     """Copy a lake's tables, `positions` last, each visible only when it is whole; what was there goes when all is well.
 
-    Raises UsageError for a lake that has rows, unless `replace`.
+    Raises UsageError for a lake that has rows, unless `replace`, and for one in a bucket that has tables: there is no
+    moving aside there.
     """
     from tickerplant.stores.lake_backup import fingerprints
 
     assert isinstance(store, LakeStore)
+    root = store.root
+    if not isinstance(root, Path):
+        _into_bucket(folder, manifest, store, root, say)
+        return _results(manifest, fingerprints(store)), ()
     if not replace and any(f.stats.num_records for name in TABLES for f in store.table_log(name).files()):
         raise _refuse(store.url)
-    root = store.on_disk("restore into")
     aside = _move_away(root)
-    names = [n for n in manifest.tables if n != POSITIONS.name]
-    for name in (*names, *(n for n in manifest.tables if n == POSITIONS.name)):
+    for name in _in_order(manifest):
         say(f"restoring {name}")
         _put_table(folder, manifest, root, name)
     say("counting the rows restored")
@@ -69,6 +73,34 @@ def restore_lake(folder: Path, manifest: Manifest, store: AnyStore, replace: boo
         shutil.rmtree(aside)
         aside = None
     return tables, (str(aside),) if aside else ()
+
+
+def _in_order(manifest: Manifest) -> list[str]:
+    """The tables, `positions` last."""
+    return sorted(manifest.tables, key=lambda name: name == POSITIONS.name)
+
+
+def _into_bucket(folder: Path, manifest: Manifest, store: LakeStore, root: ObjectPath, say: Said) -> None:
+    there = store.tables()
+    if there:
+        raise UsageError(f"{store.url}: expected a place without tables, was one with {there[0]}; do choose another")
+    for name in _in_order(manifest):
+        say(f"restoring {name}")
+        for file in sorted(manifest.files_of(f"{LAKE}/{name}"), key=lambda file: _visible(file.path)):
+            _put_object(folder / file.path, file, root / file.path.removeprefix(f"{LAKE}/"))
+
+
+def _visible(path: str) -> tuple[int, str]:
+    """Where a table's file comes in order: readers of its log begin with `_last_checkpoint`, or with version 0."""
+    name = path.rpartition("/")[2]
+    if "/_delta_log/" not in path:
+        return 0, path
+    return {"_last_checkpoint": 3, f"{0:020d}.json": 2}.get(name, 1), path
+
+
+def _put_object(source: Path, file: StoredFile, to: ObjectPath) -> None:
+    if not to.bucket.create(to.key, source) and to.bucket.sha256(to.key) != file.sha256:
+        raise UsageError(f"{to}: expected no object, was another one; do choose another place")
 
 
 def _move_away(root: Path) -> Path | None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from filecmp import cmp
 from pathlib import Path
+from typing import Protocol, cast
 
+from tickerplant.bucket import Stored
 from tickerplant.errors import Retryable
-from tickerplant.logs.layout import RAW, SEALED, list_files, segment_path
+from tickerplant.logs.files import FilesLog
+from tickerplant.logs.layout import RAW, SEALED, segment_path
 from tickerplant.logs.owner import is_owned
+from tickerplant.logs.place import Place, Where, place_of
 from tickerplant.logs.sources import Source, open_source
 from tickerplant.model import Position, split_position
 
@@ -20,39 +24,76 @@ _BLOCK_BYTES = 2**20
 
 @dataclass(frozen=True)
 class SegmentPart:
-    """The part of a segment's file to copy: its first `size_bytes` bytes, to be read from `fd`."""
+    """The part of a segment's file to copy: its first `size_bytes` bytes, to be read from what `opened` gives."""
 
     name: str
-    fd: int
+    opened: Callable[[], AbstractContextManager[int]]
     size_bytes: int
     modified_ns: int
     is_sealed: bool
 
 
-def parts(folder: Path, reached: Position) -> Iterator[SegmentPart]:
-    """The segments of a partition as they are at this moment; `fd` is open until the next one is asked for.
+class Shipped(Place, Protocol):
+    """The segments of a partition that are in a folder or beyond it."""
+
+    def stored(self, number: int) -> Stored | None:
+        """What is known of a segment beyond the folder; None when it is not there."""
+        ...
+
+    def fetched(self, number: int) -> AbstractContextManager[int | None]:
+        """Such a segment, open for reading."""
+        ...
+
+
+def parts(log: FilesLog, partition: str, reached: Position) -> Iterator[SegmentPart]:
+    """The segments of a partition as they are at this moment, each open until the next one is asked for.
 
     Of the segment that a capture writes, whole lines and all up to `reached`, where a store has loaded it: so each
     position of a store whose snapshot was taken before is in the copy. Raises Retryable when a segment was taken away
     meanwhile.
     """
-    numbers = list_files(folder).numbers
+    folder, where = log.folder / partition, log.where(partition)
+    numbers = place_of(where).files().numbers
     for number in numbers:
-        name, fd = _open(folder, number)
+        found = _open(folder, number)
+        if found is None:
+            yield _shipped(where, partition, number)
+            continue
+        name, fd = found
         try:
             yield _part(folder, number, reached, number == numbers[-1], name, fd)
         finally:
             os.close(fd)
 
 
-def _open(folder: Path, number: int) -> tuple[str, int]:
+def _shipped(where: Where, partition: str, number: int) -> SegmentPart:
+    gone = Retryable(f"log partition {partition}: expected segment {number} to stay, was taken away; do try again", 0)
+    if isinstance(where, Path):
+        raise gone
+    place = cast(Shipped, where)
+    found = place.stored(number)
+    if found is None:
+        raise gone
+
+    @contextmanager
+    def opened() -> Iterator[int]:
+        with place.fetched(number) as fd:
+            if fd is None:
+                raise gone
+            yield fd
+
+    name = segment_path(Path(), number, SEALED).name
+    return SegmentPart(name, opened, found.size, int(found.modified * 1e9), True)
+
+
+def _open(folder: Path, number: int) -> tuple[str, int] | None:
     for form in (RAW, SEALED):
         path = segment_path(folder, number, form)
         try:
             return path.name, os.open(path, os.O_RDONLY)
         except FileNotFoundError:
             continue
-    raise Retryable(f"log partition {folder.name}: expected segment {number} to stay, was taken away; do try again", 0)
+    return None
 
 
 def _part(folder: Path, number: int, reached: Position, is_last: bool, name: str, fd: int) -> SegmentPart:
@@ -64,7 +105,7 @@ def _part(folder: Path, number: int, reached: Position, is_last: bool, name: str
     if grows:
         segment, offset = split_position(reached)
         size = max(_whole_lines(fd, size), min(offset, size) if segment == number else 0)
-    return SegmentPart(name, fd, size, found.st_mtime_ns, is_sealed)
+    return SegmentPart(name, lambda: nullcontext(fd), size, found.st_mtime_ns, is_sealed)
 
 
 def _whole_lines(fd: int, size: int) -> int:
@@ -78,17 +119,17 @@ def _whole_lines(fd: int, size: int) -> int:
     return 0
 
 
-def continues(folder: Path, number: int, backed_up: Path) -> bool | None:
-    """Whether the segment in `folder` begins with all that the one in `backed_up` holds; None when there is none."""
+def continues(where: Where, number: int, backed_up: Path) -> bool | None:
+    """Whether the segment in `where` begins with all that the one in `backed_up` holds; None when there is none."""
     with ExitStack() as closing:
-        sources = [open_source(place, number) for place in (folder, backed_up)]
+        sources = [place_of(where).open(number), open_source(backed_up, number)]
         for source in filter(None, sources):
             closing.callback(source.close)
         mine, theirs = sources
         if mine is None or theirs is None:
             return None if mine is None else True
-        if mine.is_sealed and theirs.is_sealed:
-            return cmp(segment_path(folder, number, SEALED), segment_path(backed_up, number, SEALED), shallow=False)
+        if mine.is_sealed and theirs.is_sealed and isinstance(where, Path):
+            return cmp(segment_path(where, number, SEALED), segment_path(backed_up, number, SEALED), shallow=False)
         return _begins_with(mine, theirs)
 
 

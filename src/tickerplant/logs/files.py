@@ -9,7 +9,7 @@ from typing import Protocol
 
 from tickerplant.errors import Fatal, UsageError
 from tickerplant.logs.layout import is_partition, list_files, vendor_and_feed
-from tickerplant.logs.place import Place
+from tickerplant.logs.place import Place, Where
 from tickerplant.logs.reader import START, FilesReader
 from tickerplant.logs.sources import stored_segment
 from tickerplant.logs.writer import DEFAULTS, FilesWriter, Options, Shipping
@@ -80,8 +80,12 @@ class FilesLog:
 
     def reader(self, partition: str, start: Position = START) -> FilesReader:
         """A reader from `start`, which must be a line's start; 0 is the beginning."""
+        return FilesReader(self.where(partition), start)
+
+    def where(self, partition: str) -> Where:
+        """Where the segments of a partition are: the folder, or a place that knows what is beyond it too."""
         folder = self._folder / partition
-        return FilesReader(self._beyond.place(folder) if self._beyond else folder, start)
+        return self._beyond.place(folder) if self._beyond else folder
 
     def writer(self, partition: str, on_chunk: Callable[[bytes], object] | None = None) -> FilesWriter:
         """Own the partition and append to a new segment. Raises Busy while another process owns it,

@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from tickerplant.bucket import Bucket
+from tickerplant.bucket import Bucket, Stored
 from tickerplant.errors import Retryable
 from tickerplant.logs import frames
 from tickerplant.logs.layout import SEALED, Files, list_files, segment_number, segment_path
@@ -47,6 +49,18 @@ class S3Place:
         if found is None:
             self._shipped.pop(number, None)
         return found
+
+    def stored(self, number: int) -> Stored | None:
+        """The object of a segment; None when it is not in the bucket."""
+        return self._bucket.stat(segment_path(Path(), number, SEALED).name)
+
+    @contextmanager
+    def fetched(self, number: int) -> Iterator[int | None]:
+        """A copy of a segment's object, open for reading; None when it is not in the bucket."""
+        with tempfile.TemporaryFile(prefix="tickerplant-") as file:
+            is_there = self._bucket.download(segment_path(Path(), number, SEALED).name, file)
+            file.flush()
+            yield file.fileno() if is_there else None
 
     def is_owned(self) -> bool:
         """Whether a process of this machine writes to the partition: all that others wrote is sealed."""
@@ -87,11 +101,8 @@ class S3Place:
                 self._shipped[number] = stored.size
 
     def _fetched(self, number: int) -> Source | None:
-        with tempfile.TemporaryFile(prefix="tickerplant-") as file:
-            if not self._bucket.download(segment_path(Path(), number, SEALED).name, file):
-                return None
-            file.flush()
-            return SealedSource(os.dup(file.fileno()))
+        with self.fetched(number) as fd:
+            return None if fd is None else SealedSource(os.dup(fd))
 
     def _segment(self, number: int) -> Segment:
         name, stored = segment_path(Path(), number, SEALED).name, self._shipped[number]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,13 +22,12 @@ from tickerplant.stores.lake_log import CHECKPOINT_EVERY, RETIRED, Moved, TableL
 from tickerplant.stores.lake_marts import FOLDER, Marts
 from tickerplant.stores.lake_rewrite import Merging, merge_small, upsert
 from tickerplant.stores.lease import FileLease, holder
-from tickerplant.stores.object_path import Folder, open_parquet
+from tickerplant.stores.object_path import Folder, map_in, open_parquet
 from tickerplant.tables import PLANT_TABLES, POSITIONS, TABLES, VENDOR_TABLES
 
 if TYPE_CHECKING:
     from tickerplant.stores.lake_query import Engine
 
-_AT_ONCE = 8
 _ORDER = {t.name: i for i, t in enumerate((*VENDOR_TABLES, *PLANT_TABLES))}
 
 
@@ -58,12 +56,6 @@ class LakeStore:
         self._logs = {name: TableLog(self.root, table) for name, table in TABLES.items()}
         self._engine: Engine | None = None
 
-    def on_disk(self, what: str) -> Path:
-        """The lake's folder. Raises UsageError for one in a bucket, which `what` cannot be done with."""
-        if not isinstance(self.root, Path):
-            raise UsageError(f"{self.url}: expected a lake in a folder to {what}, was in a bucket")
-        return self.root
-
     def table_log(self, name: str) -> TableLog:
         """The transaction log of a table."""
         return self._logs[name]
@@ -80,10 +72,7 @@ class LakeStore:
 
     def _states(self) -> list[State]:
         """The newest state of each table."""
-        if isinstance(self.root, Path):
-            return [log.refresh() for log in self._logs.values()]
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            return list(pool.map(TableLog.refresh, self._logs.values()))
+        return map_in(self.root, TableLog.refresh, self._logs.values())
 
     def _position(self, partition: str) -> tuple[Position, Counters]:
         import pyarrow.compute as pc

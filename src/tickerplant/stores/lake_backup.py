@@ -13,7 +13,7 @@ from tickerplant.stores.lake import LakeStore
 from tickerplant.stores.lake_actions import File
 from tickerplant.stores.lake_files import read_groups
 from tickerplant.stores.lake_log import RETIRED, TableLog
-from tickerplant.stores.object_path import Folder
+from tickerplant.stores.object_path import Folder, map_in
 from tickerplant.tables import POSITIONS, TABLES
 
 _AGREE_S, _PAUSE_S = 1.0, 0.01
@@ -37,9 +37,9 @@ def snapshot(store: LakeStore, agree_s: float = _AGREE_S) -> list[TableState]:
     cuts like a lake whose loader was killed there, and loading goes on from it in the same way.
     """
     deadline = time.monotonic() + agree_s
-    names = [POSITIONS.name, *(name for name in TABLES if name != POSITIONS.name)]
+    others = [store.table_log(name) for name in TABLES if name != POSITIONS.name]
     while True:
-        states = [_state(store.table_log(name)) for name in names]
+        states = [_state(store.table_log(POSITIONS.name)), *map_in(store.root, _state, others)]
         if _agree(states) or time.monotonic() > deadline:
             return [s for s in states if s.version >= 0]
         time.sleep(_PAUSE_S)

@@ -21,13 +21,19 @@ from tickerplant.stores.lake_actions import File
 from tickerplant.stores.lake_schema import SESSION
 from tickerplant.stores.object_path import Folder, ObjectPath, storage_options
 
+_BOUNDED = {"symbol": pa.string(), SESSION: pa.date32()}
+REGISTERED = "_files_of_"
+"""What stands before a table's name where its dataset is registered in DuckDB."""
 
-def dataset(folder: Folder, files: Sequence[File], schema: pa.Schema) -> ds.Dataset:
-    """The rows of files below a folder; those that the bounds in the log rule out are not opened."""
-    if isinstance(folder, Path):
-        system, names = fs.LocalFileSystem(), [str(folder / f.path) for f in files]
-    else:
-        system, names = _system(folder, files), [f.path for f in files]
+
+def dataset(folder: Folder, files: Sequence[File], schema: pa.Schema | None = None) -> ds.Dataset:
+    """The rows of files below a folder; those that the bounds in the log rule out are not opened.
+
+    Without a schema, which the first of the files is asked for then, all have the same.
+    """
+    system, names = _place(folder, files)
+    if schema is None:
+        schema = ds.ParquetFileFormat().inspect(names[0], system)
     return ds.FileSystemDataset.from_paths(
         names,
         schema=schema,
@@ -35,6 +41,13 @@ def dataset(folder: Folder, files: Sequence[File], schema: pa.Schema) -> ds.Data
         filesystem=system,
         partitions=[_known(file, schema) for file in files],
     )
+
+
+def _place(folder: Folder, files: Sequence[File]) -> tuple[fs.FileSystem, list[str]]:
+    """A file system, and how it calls the files."""
+    if isinstance(folder, Path):
+        return fs.LocalFileSystem(), [str(folder / f.path) for f in files]
+    return _system(folder, files), [f.path for f in files]
 
 
 def _system(folder: ObjectPath, files: Sequence[File]) -> fs.FileSystem:
@@ -49,14 +62,17 @@ def _known(file: File, schema: pa.Schema) -> pc.Expression:
     return functools.reduce(operator.and_, _facts(file, schema), pc.scalar(True))
 
 
-def _is_known(schema: pa.Schema, name: str) -> bool:
-    """Whether every row has a value, so that bounds hold for every row."""
-    return name in schema.names and not schema.field(name).nullable
-
-
 def _facts(file: File, schema: pa.Schema) -> Iterator[pc.Expression]:
     if file.session and SESSION in schema.names:
         yield pc.field(SESSION) == pa.scalar(date.fromisoformat(file.session), pa.date32())
-    low, high = file.stats.min_values.get("symbol"), file.stats.max_values.get("symbol")
-    if isinstance(low, str) and isinstance(high, str) and _is_known(schema, "symbol"):
-        yield (pc.field("symbol") >= low) & (pc.field("symbol") <= high)
+    for name, kind in _BOUNDED.items():
+        low, high = file.stats.min_values.get(name), file.stats.max_values.get(name)
+        if isinstance(low, str) and isinstance(high, str) and name in schema.names:
+            yield from _within(schema.field(name), pa.scalar(low).cast(kind), pa.scalar(high).cast(kind))
+
+
+def _within(field: pa.Field, low: pa.Scalar, high: pa.Scalar) -> Iterator[pc.Expression]:
+    """Bounds hold for every row that has a value. Arrow understands each beside `is_null`, not both."""
+    column = pc.field(field.name)
+    for bound in (column >= low, column <= high):
+        yield bound | column.is_null() if field.nullable else bound

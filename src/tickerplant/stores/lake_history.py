@@ -18,7 +18,7 @@ import zstandard
 from tickerplant.errors import UsageError
 from tickerplant.stores.lake_actions import Commit, File, State
 from tickerplant.stores.lake_log import CHECKPOINT_EVERY, TableLog
-from tickerplant.stores.object_path import Folder, ObjectPath, put_whole
+from tickerplant.stores.object_path import Folder, ObjectPath, map_in, put_whole
 
 _PACK_WHEN = 2 * CHECKPOINT_EVERY
 _STAND_STILL_S = 86_400.0
@@ -98,19 +98,22 @@ def state_when(log: TableLog, moment: datetime) -> State:
 
 def commits_between(log: TableLog, after: int, last: int) -> list[Commit] | None:
     """The commits of versions `(after, last]` in order; None when some are not kept any more."""
-    found: dict[int, Commit] = {}
-    for version in range(last, after, -1):
-        commit = log.read_commit(version)
-        if commit is None:
-            break
-        found[version] = commit
-    missing = last - len(found)
-    for path in reversed(_packs(log)):
-        if missing > after and _span(path)[0] <= missing:
-            found.update((c.version, c) for c in _read_pack(path)[1] if after < c.version <= missing)
-            missing = _span(path)[0] - 1
     wanted = range(after + 1, last + 1)
-    return [found[v] for v in wanted] if all(v in found for v in wanted) else None
+    found = _packed(log, wanted)
+    loose = [v for v in wanted if v not in found]
+    commits = map_in(log.folder, log.read_commit, loose)
+    found.update((c.version, c) for c in commits if c is not None)
+    if len(found) < len(wanted):
+        # A pack was made of them meanwhile, or they are not kept.
+        found = _packed(log, wanted) | found
+    return [found[v] for v in wanted] if len(found) == len(wanted) else None
+
+
+def _packed(log: TableLog, wanted: range) -> dict[int, Commit]:
+    """Those of the wanted versions that are in packs."""
+    packs = [p for p in _packs(log) if _span(p)[0] < wanted.stop and _span(p)[1] >= wanted.start]
+    read = map_in(log.folder, _read_pack, packs)
+    return {c.version: c for _, commits in read for c in commits if c.version in wanted}
 
 
 def recently_removed(log: TableLog, since_ms: int) -> set[str]:

@@ -143,15 +143,24 @@ def sort_session(table_log: TableLog, session: str) -> Maintained:
         for file in _write_sorted(table_log, session, old):
             new.append(file)
         rows = _equal_rows(table, folder, session, old, new)
-        table_log.commit(new, old, data_change=False)
     except BaseException:
-        for file in new:
-            (folder / file.path).unlink(missing_ok=True)
+        _delete(folder, new)
+        raise
+    try:
+        table_log.commit(new, old, data_change=False)
+    except Moved:
+        # Only then: a bucket may have taken a commit whose answer is lost.
+        _delete(folder, new)
         raise
     before, after = (sum(f.size for f in files) for files in (old, new))
     done = Maintained(table.name, date.fromisoformat(session), rows, len(old), len(new), before, after)
     log.info("sorted", table=table.name, session=session, rows=rows, files=len(new))
     return done
+
+
+def _delete(folder: Folder, files: Sequence[File]) -> None:
+    for file in files:
+        (folder / file.path).unlink(missing_ok=True)
 
 
 def _write_sorted(table_log: TableLog, session: str, old: Sequence[File]) -> Iterator[File]:

@@ -6,22 +6,29 @@ A mart's commit notes what it was built from, so the files and their history are
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import msgspec
 import pyarrow as pa
+import pyarrow.dataset as ds
 
 from tickerplant.schema import Column, Table, quoted
 from tickerplant.stores.lake_actions import NOTE, File, decode_action
+from tickerplant.stores.lake_dataset import REGISTERED, dataset
 from tickerplant.stores.lake_log import TableLog
 from tickerplant.stores.lake_scan import files_as_of
-from tickerplant.stores.object_path import Folder, put_whole
+from tickerplant.stores.object_path import Folder, map_in, put_whole
 
 FOLDER = "marts"
 _VIEWS = "_views"
 _WORD = re.compile(r"[a-z_][a-z0-9_]*")
+
+
+Register: TypeAlias = Callable[[str, ds.Dataset], object]
+"""Makes a dataset known by a name to a connection of DuckDB."""
 
 
 class Note(msgspec.Struct, frozen=True):
@@ -69,14 +76,29 @@ class Marts:
         """The logs of all marts."""
         return [self.log(path.parent.name) for path in sorted(self._log_folders(), key=str)]
 
-    def statements(self, sql: str, as_of: datetime | int | None = None) -> tuple[list[str], str]:
-        """Statements that make the temporary views a query names, in order, and all SQL that now has to be read."""
+    def newest_notes(self) -> dict[str, tuple[int, Note]]:
+        """The version and note of each mart's last commit that has one, by name."""
+        logs = self.logs()
+        found = map_in(self.root, newest_note, logs)
+        return {log.table.name: note for log, note in zip(logs, found, strict=True) if note is not None}
+
+    def statements(self, sql: str, as_of: datetime | int | None, register: Register) -> tuple[list[str], str]:
+        """Statements that make the temporary views a query names, in order, and all SQL that now has to be read.
+
+        They are for the connection that `register` is of.
+        """
         known, made, read = set(self.names()), dict[str, str](), [sql]
-        self._add(sql, known, made, read, as_of)
+        self._add(sql, known, made, read, as_of, register)
         return list(made.values()), " ".join(read)
 
     def _add(
-        self, sql: str, known: set[str], made: dict[str, str], read: list[str], as_of: datetime | int | None
+        self,
+        sql: str,
+        known: set[str],
+        made: dict[str, str],
+        read: list[str],
+        as_of: datetime | int | None,
+        register: Register,
     ) -> None:
         words = set(_WORD.findall(sql.lower()))
         names = known if words & {"show", "information_schema"} else known & words
@@ -86,14 +108,15 @@ class Marts:
             known.discard(name)
             view = self.view(name)
             if view is not None:
-                self._add(view.sql, known, made, read, as_of)
+                self._add(view.sql, known, made, read, as_of, register)
                 read.append(view.sql)
                 made[name] = f"create or replace temp view {quoted(name)} as {view.sql}"
             else:
                 log = self.log(name)
                 files = files_as_of(log, as_of)
                 if files:
-                    made[name] = f"create or replace temp view {quoted(name)} as {source(log.folder, files)}"
+                    rows = source(log.folder, files, name, register)
+                    made[name] = f"create or replace temp view {quoted(name)} as {rows}"
 
     def view(self, name: str) -> View | None:
         """A view by its name; None when it is a table or is not there."""
@@ -112,14 +135,19 @@ class Marts:
         return iter((self.root / _VIEWS).glob("*.json"))
 
     def _log_folders(self) -> Iterator[Folder]:
-        return iter(self.root.glob("*/_delta_log"))
+        if isinstance(self.root, Path):
+            return iter(self.root.glob("*/_delta_log"))
+        names = self.root.bucket.folders(self.root.key)
+        return iter([self.root / name / "_delta_log" for name in names if name != _VIEWS])
 
 
-def source(folder: Folder, files: Sequence[File], *, named: bool = False) -> str:
-    """A select of the rows of a mart's files; `named` with each row's file as the column `filename`."""
+def source(folder: Folder, files: Sequence[File], name: str, register: Register) -> str:
+    """A select of the rows of a mart's files. Of those in a bucket the dataset is registered under `name`."""
+    if not isinstance(folder, Path):
+        register(REGISTERED + name, dataset(folder, files))
+        return f"select * from {quoted(REGISTERED + name)}"
     paths = ", ".join("'" + str(folder / f.path).replace("'", "''") + "'" for f in files)
-    filename = ", filename = true" if named else ""
-    return f"select * from read_parquet([{paths}], hive_partitioning = false{filename})"
+    return f"select * from read_parquet([{paths}], hive_partitioning = false)"
 
 
 def note_of(log: TableLog, version: int) -> Note | None:

@@ -16,7 +16,7 @@ from tickerplant.errors import Fatal, Retryable, UsageError
 from tickerplant.schema import TIMESTAMP, Table, quoted
 from tickerplant.stores.corrections import KNOWN_AT, LATEST, UNMATCHED, newest, trades_state, unmatched
 from tickerplant.stores.lake_actions import File
-from tickerplant.stores.lake_dataset import dataset
+from tickerplant.stores.lake_dataset import REGISTERED, dataset
 from tickerplant.stores.lake_log import TableLog
 from tickerplant.stores.lake_marts import Marts
 from tickerplant.stores.lake_scan import files_as_of
@@ -37,7 +37,6 @@ _TYPES: dict[pa.DataType, str] = {
     TIMESTAMP: "timestamptz",
 }
 _KNOWN = "received_at <= moment::timestamptz"
-_FILES = "_files_of_"
 _WORD = re.compile(r"[a-z_][a-z0-9_]*")
 _EXPLAIN = re.compile(r"\s*explain(\s+analyze)?(\s*\([^)]*\))?\s+(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
 _ALLOWED = "one statement that reads (select, with, from, describe, summarize, show, explain)"
@@ -67,13 +66,13 @@ class Engine:
         """The result of one statement; see `LakeStore.query`."""
         with self._database.cursor() as connection, _named_errors():
             _check(connection, sql)
-            made, read = self._marts.statements(sql, as_of)
+            made, read = self._marts.statements(sql, as_of, connection.register)
             names = _referenced(read, self._logs)
             for name in names:
                 log = self._logs[name]
                 files = files_as_of(log, as_of)
                 if files and not isinstance(log.folder, Path):
-                    connection.register(f"{_FILES}{name}", dataset(log.folder, files, delta_schema(log.table)))
+                    connection.register(REGISTERED + name, dataset(log.folder, files, delta_schema(log.table)))
                 for statement in views(log.table, log.folder, files):
                     connection.execute(statement)
             if {"trades", "trade_corrections"} <= set(names):
@@ -123,7 +122,7 @@ def _source(table: Table, folder: Folder, files: Sequence[File]) -> str:
         fields = (f"null::{_TYPES[f.type]} as {quoted(f.name)}" for f in delta_schema(table))
         return f"select {', '.join(fields)} where false"
     if not isinstance(folder, Path):
-        return f"select {columns} from {quoted(_FILES + table.name)}"
+        return f"select {columns} from {quoted(REGISTERED + table.name)}"
     paths = ", ".join(_literal(str(folder / f.path)) for f in files)
     hive = f"hive_partitioning = true, hive_types = {{{SESSION}: date}}" if is_partitioned(table) else ""
     options = hive or "hive_partitioning = false"

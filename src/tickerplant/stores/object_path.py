@@ -6,17 +6,22 @@ An object is whole and durable once it is put, so there is nothing to sync; a fo
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple, TypeAlias
+from typing import IO, NamedTuple, TypeAlias, TypeVar
 from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tickerplant.bucket import Bucket
+
+_AT_ONCE = 8
+_In = TypeVar("_In")
+_Out = TypeVar("_Out")
 
 
 class ObjectStat(NamedTuple):
@@ -65,6 +70,11 @@ class ObjectPath:
             raise FileNotFoundError(str(self))
         return found.data
 
+    def download(self, into: IO[bytes]) -> None:
+        """Write the object to a file. Raises FileNotFoundError."""
+        if not self.bucket.download(self.key, into):
+            raise FileNotFoundError(str(self))
+
     def exists(self) -> bool:
         """Whether there is an object."""
         return self.bucket.stat(self.key) is not None
@@ -102,6 +112,14 @@ class ObjectPath:
 
 
 Folder: TypeAlias = Path | ObjectPath
+
+
+def map_in(folder: Folder, function: Callable[[_In], _Out], items: Iterable[_In]) -> list[_Out]:
+    """The results for items, in their order; where a folder is in a bucket, several are asked for at once."""
+    if isinstance(folder, Path):
+        return [function(item) for item in items]
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return list(pool.map(function, items))
 
 
 def storage_options(bucket: Bucket) -> dict[str, str]:

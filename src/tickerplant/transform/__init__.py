@@ -19,7 +19,6 @@ def transform(store: AnyStore, request: Request, on_progress: Progress) -> Repor
     from tickerplant.stores.lake import LakeStore
 
     if isinstance(store, LakeStore):
-        store.on_disk("transform")
         from tickerplant.transform.lake import transform_lake
 
         return transform_lake(store, request, on_progress)

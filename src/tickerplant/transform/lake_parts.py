@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import duckdb
 import pyarrow as pa
@@ -12,10 +13,14 @@ import pyarrow.compute as pc
 from tickerplant.errors import Fatal
 from tickerplant.schema import quoted
 from tickerplant.stores.lake_actions import File
+from tickerplant.stores.lake_dataset import dataset
 from tickerplant.stores.lake_files import ROW_GROUP_ROWS, DataFile
 from tickerplant.stores.lake_log import TableLog
-from tickerplant.stores.lake_marts import source
+from tickerplant.stores.object_path import Folder
 from tickerplant.transform.lake_job import MartJob, execute
+
+_FILE = "__filename"
+"""The name Arrow has for the file a row is from."""
 
 
 def affected(connection: duckdb.DuckDBPyConnection, table_log: TableLog, job: MartJob) -> list[File]:
@@ -38,10 +43,33 @@ def _holding(
     """Paths of the files that hold rows of `_gone`."""
     if not files or not execute(connection, "select 1 from _gone limit 1"):
         return set()
-    paths = {str(table_log.folder / f.path): f.path for f in files}
     gone = " and ".join(f"g.{quoted(c)} is not distinct from k.{quoted(c)}" for c in job.grain)
-    sql = f"select distinct k.filename from ({source(table_log.folder, files, named=True)}) k"
-    return {paths[r[0]] for r in execute(connection, f"{sql} where exists (select 1 from _gone g where {gone})")}
+    held, name = _with_names(connection, table_log.folder, job, files)
+    sql = f"select distinct k.{name} from {held} k where exists (select 1 from _gone g where {gone})"
+    found = {str(r[0]).rpartition("/")[2] for r in execute(connection, sql)}
+    return {f.path for f in files if f.path.rpartition("/")[2] in found}
+
+
+def _with_names(
+    connection: duckdb.DuckDBPyConnection, folder: Folder, job: MartJob, files: Sequence[File]
+) -> tuple[str, str]:
+    """What a select of files' rows reads from, for once, and its column that says which file a row is from."""
+    if isinstance(folder, Path):
+        paths = ", ".join("'" + str(folder / f.path).replace("'", "''") + "'" for f in files)
+        return f"read_parquet([{paths}], hive_partitioning = false, filename = true)", "filename"
+    rows = dataset(folder, files).scanner(columns=[*job.grain, _FILE], filter=_near_gone(connection, job))
+    connection.register("_held", rows.to_reader())
+    return "_held", _FILE
+
+
+def _near_gone(connection: duckdb.DuckDBPyConnection, job: MartJob) -> pc.Expression:
+    """What holds for every row that can be in `_gone`: files that the log's bounds rule out are not opened."""
+    found = pc.scalar(True)
+    for name in {"symbol", "session"} & set(job.grain):
+        column, (low, high) = pc.field(name), execute(connection, f"select min({name}), max({name}) from _gone")[0]
+        if low is not None:
+            found = found & (((column >= low) & (column <= high)) | column.is_null())
+    return found
 
 
 def _crowded(files: Sequence[File], most_added: int) -> set[str | None]:

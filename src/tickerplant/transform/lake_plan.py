@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Container, Iterable
 from datetime import date
 
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from tickerplant.stores.lake_actions import File, State
+from tickerplant.stores.lake_dataset import dataset
 from tickerplant.stores.lake_history import commits_between
 from tickerplant.stores.lake_log import TableLog
 from tickerplant.stores.lake_marts import Note
@@ -19,15 +19,13 @@ MANY = 400
 """More sessions than this are all sessions."""
 
 
-def known(note: Note, logs: Mapping[str, TableLog], snapshot: Mapping[str, State]) -> Known:
-    """What decides how a mart is built, told by the note of its last commit."""
-    touched = {
-        name: _touched(logs[name], version, snapshot[name]) for name, version in note.tables.items() if name in logs
-    }
-    return Known(note.signature, note.marts, touched)
+def known(note: Note, names: Container[str], touched_since: Callable[[str, int], Touched]) -> Known:
+    """What decides how a mart is built, told by the note of its last commit and what was touched in tables since."""
+    found = {name: touched_since(name, version) for name, version in note.tables.items() if name in names}
+    return Known(note.signature, note.marts, found)
 
 
-def _touched(log: TableLog, since: int, state: State) -> Touched:
+def touched(log: TableLog, since: int, state: State) -> Touched:
     """The sessions of which commits after `since` added or removed rows; those of retention do not count."""
     if state.version == since:
         return ()
@@ -47,7 +45,7 @@ def _sessions(log: TableLog, files: Iterable[File]) -> set[str] | None:
     found: set[str] = set()
     for file in files:
         try:
-            column = pq.read_table(log.folder / file.path, columns=[SESSION], partitioning=None).column(0)
+            column = dataset(log.folder, [file], log.table.schema).to_table([SESSION]).column(0)
         except FileNotFoundError:
             return None
         found.update(day.isoformat() for day in pc.unique(column).to_pylist() if isinstance(day, date))

@@ -10,23 +10,28 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
+from functools import cache, partial
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.dataset as ds
 import structlog
 
 from tickerplant.errors import Fatal
 from tickerplant.schema import quoted
 from tickerplant.stores.lake_actions import State
+from tickerplant.stores.lake_dataset import REGISTERED, dataset
 from tickerplant.stores.lake_log import TableLog
-from tickerplant.stores.lake_marts import Marts, Note, View, commits_notes, newest_note, source
+from tickerplant.stores.lake_marts import Marts, Note, View, commits_notes, source
 from tickerplant.stores.lake_query import trade_views, views
+from tickerplant.stores.lake_schema import delta_schema
+from tickerplant.stores.object_path import map_in
 from tickerplant.transform.lake_job import MartJob, execute
-from tickerplant.transform.lake_plan import known
-from tickerplant.transform.lake_write import write_mart
+from tickerplant.transform.lake_plan import known, touched
+from tickerplant.transform.lake_write import Base, write_mart
 from tickerplant.transform.request import Built, Known
 
 log = structlog.get_logger()
@@ -41,15 +46,19 @@ class LakeRun:
     def __init__(self, logs: Mapping[str, TableLog], marts: Marts, built: Built, spill: Path) -> None:
         self.marts, self.built, self._spill = marts, built, spill
         self._logs = dict(logs)
-        self.snapshot = {name: _kept(log.refresh()) for name, log in self._logs.items()}
-        self._notes = {log.table.name: found for log in marts.logs() if (found := newest_note(log))}
+        states = map_in(marts.root, TableLog.refresh, self._logs.values())
+        self.snapshot = {name: _kept(state) for name, state in zip(self._logs, states, strict=True)}
+        self._notes = marts.newest_notes()
         self.versions = {name: version for name, (version, _) in self._notes.items()}
+        self._shown: dict[str, int] = {}
+        self._datasets: dict[str, ds.Dataset] = {}
         self._lock = Lock()
         self._database: duckdb.DuckDBPyConnection | None = None
 
     def plan(self) -> dict[str, Known]:
         """What is known of the marts that are there."""
-        return {name: known(note, self._logs, self.snapshot) for name, (_, note) in self._notes.items()}
+        found = cache(lambda name, since: touched(self._logs[name], since, self.snapshot[name]))
+        return {name: known(note, self._logs, found) for name, (_, note) in self._notes.items()}
 
     def open(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Make the views of the snapshot in the database of the run."""
@@ -57,8 +66,11 @@ class LakeRun:
         spill = str(self._spill).replace("'", "''")
         execute(connection, f"set temp_directory = '{spill}'")
         for name, state in self.snapshot.items():
-            table_log = self._logs[name]
-            for statement in views(table_log.table, table_log.folder, list(state.files.values())):
+            table_log, files = self._logs[name], list(state.files.values())
+            if files and not isinstance(table_log.folder, Path):
+                found = dataset(table_log.folder, files, delta_schema(table_log.table))
+                self._register(connection, REGISTERED + name, found)
+            for statement in views(table_log.table, table_log.folder, files):
                 execute(connection, _lasting(statement))
         for statement in trade_views():
             execute(connection, _lasting(statement))
@@ -66,6 +78,18 @@ class LakeRun:
         for name in self._notes:
             self._show(connection, name)
         self._recall(connection)
+
+    def attach(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Register the datasets that views stand over, of a lake in a bucket: each connection has its own."""
+        with self._lock:
+            known = dict(self._datasets)
+        for name, found in known.items():
+            connection.register(name, found)
+
+    def _register(self, connection: duckdb.DuckDBPyConnection, name: str, found: ds.Dataset) -> None:
+        connection.register(name, found)
+        with self._lock:
+            self._datasets[name] = found
 
     def _recall(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Changes of marts that marts built from them have not seen."""
@@ -77,8 +101,14 @@ class LakeRun:
                 _remember(connection, name, version, changes)
 
     def _show(self, connection: duckdb.DuckDBPyConnection, name: str) -> None:
+        """Make the view of a mart, and note which version it shows."""
         table_log = self.marts.log(name)
-        execute(connection, f"create or replace view {quoted(name)} as {source(table_log.folder, table_log.files())}")
+        table_log.refresh()
+        with table_log.exclusive() as state:
+            version, files = state.version, list(state.files.values())
+        rows = source(table_log.folder, files, name, partial(self._register, connection))
+        execute(connection, f"create or replace view {quoted(name)} as {rows}")
+        self._shown[name] = version
 
     def store(self, request: Mapping[str, Any]) -> None:
         """Write a mart, or keep a view's SQL, for readers of the lake."""
@@ -88,6 +118,7 @@ class LakeRun:
             self.marts.put_view(request["name"], View(_plain(request["sql"]), request["doc"]))
             return
         with self._database.cursor() as connection:
+            self.attach(connection)
             self._store_mart(connection, MartJob.of(request))
 
     def _store_mart(self, connection: duckdb.DuckDBPyConnection, job: MartJob) -> None:
@@ -96,7 +127,8 @@ class LakeRun:
         with self._lock:
             seen = {name: self.versions[name] for name in job.marts}
         note = Note(job.signature, tables, seen, [])
-        written = write_mart(connection, self.marts, job, note, before[1] if before else None)
+        base = Base(before[1], self._shown[job.name]) if before else None
+        written = write_mart(connection, self.marts, job, note, base)
         with self._lock:
             self.built.modes[job.name] = (job.mode, written.rows)
             self.versions[job.name] = written.version

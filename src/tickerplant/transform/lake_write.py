@@ -12,10 +12,10 @@ import duckdb
 import msgspec
 import pyarrow as pa
 
-from tickerplant.errors import Fatal
+from tickerplant.errors import Busy, Fatal
 from tickerplant.schema import TIMESTAMP, quoted
 from tickerplant.stores.lake_actions import File
-from tickerplant.stores.lake_log import TableLog
+from tickerplant.stores.lake_log import Moved, TableLog
 from tickerplant.stores.lake_marts import Marts, Note, source
 from tickerplant.transform.lake_job import MartJob, execute
 from tickerplant.transform.lake_parts import affected, new_files
@@ -33,21 +33,31 @@ class Written:
     changes: dict[str, list[str]]
 
 
+@dataclass(frozen=True)
+class Base:
+    """The mart that is there: the note of its last commit, and the version that its view shows."""
+
+    note: Note
+    version: int
+
+
 def write_mart(
-    connection: duckdb.DuckDBPyConnection, marts: Marts, job: MartJob, note: Note, before: Note | None
+    connection: duckdb.DuckDBPyConnection, marts: Marts, job: MartJob, note: Note, before: Base | None
 ) -> Written:
-    """Build one mart and commit it. Raises Fatal when two rows have the same grain; nothing is committed then."""
+    """Build one mart and commit it. Raises Fatal when two rows have the same grain, Busy when another transform wrote
+    it meanwhile; nothing is committed then.
+    """
     table_log = marts.log(job.name)
-    if job.mode == "none":
-        assert before is not None
-        return Written(table_log.refresh().version, 0, {})
     if job.mode == "full":
         return _write_full(connection, marts, job, note, before)
-    return _write_slices(connection, marts, job, note)
+    assert before is not None
+    if job.mode == "none":
+        return Written(table_log.refresh().version, 0, {})
+    return _write_slices(connection, marts, job, note, before.version)
 
 
 def _write_full(
-    connection: duckdb.DuckDBPyConnection, marts: Marts, job: MartJob, note: Note, before: Note | None
+    connection: duckdb.DuckDBPyConnection, marts: Marts, job: MartJob, note: Note, before: Base | None
 ) -> Written:
     sql = f"select * from ({job.sql}) computed"
     relation = connection.sql(sql)
@@ -57,18 +67,21 @@ def _write_full(
     head = b""
     if table_log.refresh().version < 0:
         table_log.create()
-    elif before is None or list(before.columns) != columns:
+    elif before is None or list(before.note.columns) != columns:
         head = _metadata(table_log, schema)
-    old = table_log.files()
+    with table_log.exclusive() as state:
+        version, old = state.version, list(state.files.values())
     new = list(new_files(connection, table_log, job, sql, schema))
     rows = sum(f.stats.num_records for f in new)
     changes = {"": ["*"]}
     full = msgspec.structs.replace(note, columns=columns, changes=changes)
-    _commit(table_log, new, old, full, head)
+    _commit(table_log, new, old, full, version, head)
     return Written(table_log.state.version, rows, changes)
 
 
-def _write_slices(connection: duckdb.DuckDBPyConnection, marts: Marts, job: MartJob, note: Note) -> Written:
+def _write_slices(
+    connection: duckdb.DuckDBPyConnection, marts: Marts, job: MartJob, note: Note, version: int
+) -> Written:
     """Replace what differs: rows of the slices in `_new`, changed keys of the mart in `_slices`."""
     this = quoted(job.name)
     slices = f"({job.pending})" if job.pending else ""
@@ -85,13 +98,13 @@ def _write_slices(connection: duckdb.DuckDBPyConnection, marts: Marts, job: Mart
     execute(connection, f"create or replace temp table _old as {old_rows}")
     execute(connection, "create or replace temp table _gone as select * from _old except all select * from _new")
     execute(connection, "create or replace temp table _come as select * from _new except all select * from _old")
-    written = _replace(connection, marts, job, note)
+    written = _replace(connection, marts, job, note, version)
     for name in ("_new", "_old", "_gone", "_come"):
         execute(connection, f"drop table {name}")
     return written
 
 
-def _replace(connection: duckdb.DuckDBPyConnection, marts: Marts, job: MartJob, note: Note) -> Written:
+def _replace(connection: duckdb.DuckDBPyConnection, marts: Marts, job: MartJob, note: Note, version: int) -> Written:
     schema = _stored(connection.sql("select * from _come limit 0").to_arrow_table().schema)
     columns = [(f.name, str(f.type)) for f in schema]
     table_log = marts.log(job.name, schema, job.grain, job.doc)
@@ -100,17 +113,19 @@ def _replace(connection: duckdb.DuckDBPyConnection, marts: Marts, job: MartJob, 
     count = _one(connection, "select (select count(*) from _gone) + (select count(*) from _come)")
     new_note = msgspec.structs.replace(note, columns=columns, changes=changes)
     if not count:
-        _commit(table_log, [], [], new_note, b"")
+        _commit(table_log, [], [], new_note, version)
         return Written(table_log.state.version, 0, {})
     old = affected(connection, table_log, job)
-    kept = f"({source(table_log.folder, old)})" if old else "(select * from _come where false)"
+    kept = "(select * from _come where false)"
+    if old:
+        kept = f"({source(table_log.folder, old, '_kept', connection.register)})"
     sql = f"select * from {kept} k except all select * from _gone union all select * from _come"
     if job.grain:
         gone = " and ".join(f"g.{quoted(c)} is not distinct from k.{quoted(c)}" for c in job.grain)
         sql = f"select k.* from {kept} k where not exists (select 1 from _gone g where {gone})"
         sql += " union all select * from _come"
     new = list(new_files(connection, table_log, job, sql, schema))
-    _commit(table_log, new, old, new_note, b"")
+    _commit(table_log, new, old, new_note, version)
     return Written(table_log.state.version, _one(connection, "select count(*) from _come"), changes)
 
 
@@ -135,14 +150,19 @@ def _check_grain(connection: duckdb.DuckDBPyConnection, job: MartJob) -> None:
         raise Fatal(f"{job.name}: expected one row for each {job.key}, was {row[-1]} of {row[:-1]}")
 
 
-def _commit(table_log: TableLog, new: Sequence[File], old: Sequence[File], note: Note, head: bytes) -> None:
+def _commit(
+    table_log: TableLog, new: Sequence[File], old: Sequence[File], note: Note, version: int, head: bytes = b""
+) -> None:
+    """Commit after the version that rows were compared with. New files go when it is certain that no commit has them:
+    a bucket may have taken one whose answer is lost. What stays is vacuumed."""
     text = msgspec.json.encode(note).decode()
     try:
-        table_log.commit(new, old, note=text, head=head, data_change=bool(new or old))
-    except BaseException:
+        table_log.commit(new, old, note=text, head=head, data_change=bool(new or old), after=version)
+    except Moved as moved:
         for file in new:
             (table_log.folder / file.path).unlink(missing_ok=True)
-        raise
+        name = table_log.table.name
+        raise Busy(f"{name}: expected to be the only transform, was not: {moved}; do run it again") from None
 
 
 def _metadata(table_log: TableLog, schema: pa.Schema) -> bytes:

@@ -23,6 +23,10 @@ class Plugin(BasePlugin):
         """Make the snapshot's views."""
         self._run.open(conn)
 
+    def configure_cursor(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        """Show a model's own connection what is not in the database: dbt opens one for each model and test."""
+        self._run.attach(cursor)
+
     def store(self, target_config: Any) -> None:
         """Write one model."""
         self._run.store(target_config.config)
