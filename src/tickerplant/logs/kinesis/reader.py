@@ -207,7 +207,7 @@ class LaneReader:
             self._end = before
             self._look_farther()
             return
-        self._is_guess = self._is_far = False
+        self._is_guess, self._is_far = False, self._is_far and not entries
         self._ready.extend(entries)
         self._place = Place(self._place.shard, item.sequence)
         self._mark = Bookmark(self._end, self._place.shard, item.sequence)
