@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
@@ -154,3 +156,19 @@ def test_three_processes_at_once_share_one_allowance(tmp_path: Path) -> None:
     assert taken.empty()
     taken.close()
     taken.join_thread()
+
+
+def test_a_file_that_another_process_is_making_is_waited_for(tmp_path: Path) -> None:
+    """SQLite refuses at once, whatever its time-out, to turn a file to WAL that somebody writes."""
+    other = sqlite3.connect(tmp_path / "l", isolation_level=None, check_same_thread=False)
+    other.execute("begin immediate")
+    other.execute("create table sent (account text, at real, calls integer, primary key (account, at)) without rowid")
+    with ThreadPoolExecutor(1) as pool:
+        opening = pool.submit(Limiter, tmp_path / "l", "a", [RateLimit(2, 10.0)])
+        with pytest.raises(TimeoutError):
+            opening.result(0.2)
+        other.execute("commit")
+        other.close()
+        limiter = opening.result(20)
+    assert limiter.take() == 0
+    limiter.close()

@@ -38,6 +38,23 @@ def account_name(vendor: str, credentials: Credentials) -> str:
     return f"{vendor}:{digest.hexdigest()}"
 
 
+def _opened(path: Path) -> sqlite3.Connection:
+    """The file with its tables. SQLite does not wait by itself while another process turns the file to WAL."""
+    database = sqlite3.connect(path, timeout=_WAIT_FOR_LOCK_S, isolation_level=None, check_same_thread=False)
+    deadline = time.monotonic() + _WAIT_FOR_LOCK_S
+    while True:
+        try:
+            database.execute("pragma journal_mode = wal")
+            database.execute("pragma synchronous = normal")
+            database.executescript(_TABLES)
+            return database
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                database.close()
+                raise
+            time.sleep(0.01)
+
+
 class Limiter:
     """The allowance of one account. Safe to use from several processes; not from several threads at once.
 
@@ -58,10 +75,7 @@ class Limiter:
         self._flying: deque[int] = deque()
         self._slot = min((limit.seconds for limit in limits), default=1.0) / _SLOTS
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._database = sqlite3.connect(path, timeout=_WAIT_FOR_LOCK_S, isolation_level=None, check_same_thread=False)
-        self._database.execute("pragma journal_mode = wal")
-        self._database.execute("pragma synchronous = normal")
-        self._database.executescript(_TABLES)
+        self._database = _opened(path)
 
     def take(self) -> float:
         """Count a call and return 0.0, or return the seconds to wait before asking again; nothing is counted then."""
