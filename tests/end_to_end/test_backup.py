@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.plant import log_end, log_tally, run, simulator, stop, store_tally, tickerplant, wait_for
+from tests.support.plant import ask, log_end, log_tally, simulator, stop, store_tally, tickerplant, wait_for
 from tests.support.postgres import fresh_schema, server
 from tickerplant.jobs.load import load
 from tickerplant.logs import open_log
@@ -55,7 +55,7 @@ def test_backups_of_a_running_plant_restore_to_what_their_log_says(
         try:
             for _ in range(2):
                 _wait_beyond(store.progress(PARTITION).position, store)
-                made.append(json.loads(run("backup", "--to", to, "--log", log, "--store", url, "--json")))
+                made.append(json.loads(ask("backup", "--to", to, "--log", log, "--store", url, "--json")))
             _wait_beyond(made[-1]["positions"][PARTITION], store)
         finally:
             store.close()
@@ -69,7 +69,7 @@ def test_backups_of_a_running_plant_restore_to_what_their_log_says(
     assert all(m["verified"] and not m["beyond_log"] for m in made)
     backup = made[-1]
     found = json.loads(
-        run("restore", "--from", backup["folder"], "--store", new_url, "--log", new_log, "--replace", "--json")
+        ask("restore", "--from", backup["folder"], "--store", new_url, "--log", new_log, "--replace", "--json")
     )
     assert found["ok"]
     assert {t["table"]: t["found"] for t in found["tables"]} == backup["tables"]

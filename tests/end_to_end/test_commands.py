@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from tests.support.plant import (
+    answer,
+    ask,
     log_tally,
     query,
     run,
@@ -92,7 +94,7 @@ def test_load_twice_and_in_two_processes_at_once_changes_nothing(captured: Captu
     assert [p.returncode for p in both] == [0, 0]
     stored = [o["counters"]["stored"] for o in outputs]
 
-    again = json.loads(run("load", "--log", captured.log, "--store", store, "--json"))
+    again = json.loads(ask("load", "--log", captured.log, "--store", store, "--json"))
 
     total = sum(captured.sent.total(t).count for t in captured.sent.tables)
     assert sorted(stored) == [0, total]
@@ -107,7 +109,7 @@ def test_dropping_the_lake_and_loading_again_gives_equal_checksums(
     shutil.copytree(loaded, store)
     first = store_tally(store)
     shutil.rmtree(store)
-    run("load", "--log", captured.log, "--store", store, "--batch-size", "1000")
+    ask("load", "--log", captured.log, "--store", store, "--batch-size", "1000")
 
     assert store_tally(store).tables == first.tables == log_tally(captured.log)[0].tables
 
@@ -176,11 +178,11 @@ def test_maintain_keeps_every_row_and_export_writes_them(captured: Captured, loa
 
 def test_log_commands_list_print_and_verify(captured: Captured) -> None:
     listed = json.loads(run("log", "ls", "--log", captured.log, "--json"))
-    lines = run("log", "cat", "--log", captured.log, "--limit", "3").splitlines()
+    lines = ask("log", "cat", "--log", captured.log, "--limit", "3").splitlines()
 
     assert listed
     assert [json.loads(line)["v"] for line in lines] == ["alpaca"] * 3
-    assert run("log", "verify", "--log", captured.log)
+    assert ask("log", "verify", "--log", captured.log)
 
 
 def test_a_second_capture_of_the_same_feed_is_refused(tmp_path: Path) -> None:
@@ -196,12 +198,12 @@ def test_a_second_capture_of_the_same_feed_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_wrong_option_is_a_usage_error() -> None:
-    for arguments in (
-        ("query", "--store", "kafka://x", "select 1"),
-        ("capture", "--for", "soon"),
-        ("load", "--nonsense"),
+    nonsense = tickerplant_command("load", "--nonsense")
+    for done in (
+        subprocess.run(nonsense, capture_output=True, text=True, timeout=30),
+        answer("query", "--store", "kafka://x", "select 1"),
+        answer("capture", "--for", "soon"),
     ):
-        done = subprocess.run(tickerplant_command(*arguments), capture_output=True, text=True, timeout=30)
         assert done.returncode == 2, done.stderr
         assert "rror" in done.stderr
 

@@ -6,7 +6,7 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -184,6 +184,12 @@ def test_no_key_in_anything_that_a_run_wrote(tmp_path: Path) -> None:
         assert KEY.encode() not in data, path
 
 
+@pytest.fixture(scope="module")
+def idle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
+    with plant(tmp_path_factory.mktemp("idle"), MarketHistory()) as found:
+        yield found
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -196,9 +202,8 @@ def test_no_key_in_anything_that_a_run_wrote(tmp_path: Path) -> None:
         (("SPY", "--endpoint", "nope", "--vendor", "alpaca"), "through nope"),
     ],
 )
-def test_a_wrong_wish_is_told(tmp_path: Path, words: tuple[str, ...], said: str) -> None:
-    with plant(tmp_path, MarketHistory()) as found:
-        code, text = refusal("fetch", *words, environment=found.environment, folder=tmp_path)
+def test_a_wrong_wish_is_told(idle: Plant, words: tuple[str, ...], said: str) -> None:
+    code, text = refusal("fetch", *words, environment=idle.environment, folder=idle.folder)
     assert code == 2
     assert said in text
 

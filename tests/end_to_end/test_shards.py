@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 from tests.support.feed import feed
-from tests.support.plant import log_tally, run, simulator, stop, tickerplant, wait_for
+from tests.support.plant import ask, log_tally, simulator, stop, tickerplant, wait_for
 from tests.support.simulator_client import connect, everything, tally
 from tickerplant.simulator.tickers import tickers
 from tickerplant.vendors.alpaca.render import split
@@ -32,7 +32,7 @@ def test_shards_together_are_the_whole_market(tmp_path: Path) -> None:
     parts = [log_tally(log, [f"alpaca.sip.{n}of2"])[0].as_json() for n in (1, 2)]
     assert not {s for t in parts[0].values() for s in t} & {s for t in parts[1].values() for s in t}
     assert log_tally(log)[0].as_json() == wanted
-    loaded = json.loads(run("load", "--log", log, "--store", store, "--json"))
+    loaded = json.loads(ask("load", "--log", log, "--store", store, "--json"))
     assert loaded["counters"]["stored"] == total > 2000
     with feed(log, "--speed", "0") as url:
         assert asyncio.run(asyncio.wait_for(heard(url, total), 30)) == wanted

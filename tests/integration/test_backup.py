@@ -15,7 +15,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.support.plant import log_tally, run, tickerplant, tickerplant_command, wait_for
+from tests.support.plant import answer, ask, log_tally, tickerplant, tickerplant_command, wait_for
 from tests.support.postgres import fresh_schema, server
 from tests.support.rows import rows
 from tickerplant.errors import BadData, Busy, Fatal, UsageError
@@ -207,8 +207,7 @@ def test_a_damaged_dump_a_missing_file_and_a_damaged_manifest_are_named(log: Pat
     _flip(folder / "postgres.dump")
     (folder / "log" / PARTITION / "0000000000.jsonl.zst").unlink()
     assert set(check(folder).problems) == {"postgres.dump", f"log/{PARTITION}/0000000000.jsonl.zst"}
-    command = tickerplant_command("restore", "--from", folder, "--verify-only")
-    shown = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    shown = answer("restore", "--from", folder, "--verify-only")
     assert shown.returncode == 1
     assert "damaged: postgres.dump: expected sha256" in shown.stdout
     (folder / "manifest.json").write_bytes(b'{"format": 1, "tick')
@@ -264,7 +263,7 @@ def test_a_killed_backup_is_no_backup_and_the_next_one_removes_it(log: Path, tmp
     command = ("backup", "--to", to, "--log", log, "--store", tmp_path / "lake")
     process = tickerplant(*command, stderr=subprocess.DEVNULL)
     wait_for(lambda: list(to.glob("*.unfinished/log/*/0000000000.jsonl.zst")), what="a segment copied")
-    second = subprocess.run(tickerplant_command(*command), capture_output=True, text=True, timeout=60)
+    second = answer(*command)
     assert second.returncode == 75
     assert "only owner" in second.stderr
     process.send_signal(signal.SIGKILL)
@@ -276,7 +275,7 @@ def test_a_killed_backup_is_no_backup_and_the_next_one_removes_it(log: Path, tmp
         with pytest.raises(UsageError, match="finished backup"):
             check(place)
     stuck.unlink()
-    run(*command, "--json")
+    ask(*command, "--json")
     assert unfinished(to) == []
     assert check(to).ok
 
@@ -400,14 +399,7 @@ def test_rows_that_differ_after_a_restore_are_named_and_the_old_ones_kept(log: P
     text = (folder / "manifest.json").read_text()
     manifest = read_manifest(folder)
     (folder / "manifest.json").write_text(text.replace(manifest.tables["quotes"].checksum, "0" * 16))
-    done = subprocess.run(
-        tickerplant_command(
-            "restore", "--from", folder, "--store", tmp_path / "lake", "--log", log, "--replace", "--json"
-        ),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    done = answer("restore", "--from", folder, "--store", tmp_path / "lake", "--log", log, "--replace", "--json")
     assert done.returncode == 1
     found = json.loads(done.stdout)
     assert [t["table"] for t in found["tables"] if not t["ok"]] == ["quotes"]

@@ -14,7 +14,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.support.plant import tickerplant_command
+from tests.support.plant import answer, tickerplant_command
 from tests.support.postgres import fresh_schema, server
 from tickerplant.jobs.check import Check, check
 from tickerplant.postgres_url import parse, url
@@ -114,19 +114,19 @@ def test_config_prints_no_password_and_names_what_disagrees(tmp_path: Path) -> N
         "LOG_LEVEL": "debug",
     }
 
-    def said(*form: str, **extra: str) -> str:
-        words = tickerplant_command("config", *form)
-        done = subprocess.run(words, capture_output=True, text=True, timeout=60, env={**env, **extra}, cwd=tmp_path)
+    def checked(done: subprocess.CompletedProcess[str]) -> str:
         assert done.returncode == 1
         assert "hush" not in done.stdout + done.stderr
         return done.stdout
 
-    found = json.loads(said("--json"))
+    found = json.loads(checked(answer("config", "--json", environment=env, folder=tmp_path)))
     (store,) = [c for c in found["checks"] if c["name"] == "store"]
     assert store["found"].startswith("postgresql://u@127.0.0.1:1/d: expected a server that answers")
     assert found["settings"]["store"] == "postgresql://u@127.0.0.1:1/d"
     assert found["settings"]["postgres_password"] == "set"
-    text = said(POSTGRES_PASSWORD="hush!", COLUMNS="300")
+    wide = {**env, "POSTGRES_PASSWORD": "hush!", "COLUMNS": "300"}
+    words = tickerplant_command("config")
+    text = checked(subprocess.run(words, capture_output=True, text=True, timeout=60, env=wide, cwd=tmp_path))
     assert "TICKERPLANT_STORE and TIMESCALE" not in text
     assert "TICKERPLANT_STORE and POSTGRES_PASSWORD: expected one server, database and user" in text
     assert "unclear, see the checks" in text
@@ -135,10 +135,8 @@ def test_config_prints_no_password_and_names_what_disagrees(tmp_path: Path) -> N
 def test_an_explicit_store_wins_over_settings_that_disagree(tmp_path: Path) -> None:
     env = {**os.environ, "TICKERPLANT_STORE": "postgresql://a/x", "POSTGRES_HOST": "b", "POSTGRES_PASSWORD": "hush"}
     query = ("query", "--json", "select count(*) as n from positions")
-    chosen = subprocess.run(
-        tickerplant_command(*query, "--store", tmp_path / "lake"), capture_output=True, text=True, timeout=60, env=env
-    )
-    unclear = subprocess.run(tickerplant_command(*query), capture_output=True, text=True, timeout=60, env=env)
+    chosen = answer(*query, "--store", tmp_path / "lake", environment=env)
+    unclear = answer(*query, environment=env)
 
     assert "TICKERPLANT_STORE" not in chosen.stderr
     assert unclear.returncode == 2

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.plant import log_tally, run, stop, tickerplant, wait_for
+from tests.support.plant import ask, log_tally, stop, tickerplant, wait_for
 from tests.support.postgres import fresh_schema, server
 from tickerplant.fingerprint import Fingerprint, Tally
 from tickerplant.model import Batch
@@ -59,13 +59,13 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
 def store(request: pytest.FixtureRequest, played: Played) -> Iterator[AnyStore]:
     if request.param == "lake":
         folder = played.log.with_name("lake")
-        run("load", "--log", played.log, "--store", folder)
+        ask("load", "--log", played.log, "--store", folder)
         with closing(open_store(str(folder), read_only=True)) as lake:
             yield lake
         return
     with fresh_schema() as options, pytest.MonkeyPatch.context() as patch:
         patch.setenv("TICKERPLANT_SCHEMA", options.schema)
-        run("load", "--log", played.log, "--store", server().url)
+        ask("load", "--log", played.log, "--store", server().url)
         with closing(open_store(server().url, read_only=True, options=StoreOptions(schema=options.schema))) as postgres:
             yield postgres
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -26,11 +25,10 @@ from tickerplant.vendors import vendor
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
+def server() -> Server:
     if reason := kinesis_server.why_not():
         pytest.skip(reason)
-    with kinesis_server.serving() as running:
-        yield running
+    return kinesis_server.shared()
 
 
 def fill(log: Log, sent: list[bytes], first: int = 0) -> None:
@@ -169,15 +167,16 @@ def test_a_bookmark_that_leads_nowhere_costs_nothing(server: Server, tmp_path: P
     stream, sent = server.stream(), frames(20)
     log = server.log(stream, tmp_path / "spool")
     fill(log, sent)
-    ends = {name: entries[3].end for name, entries in read_all(log).items() if len(entries) > 3}
+    whole = read_all(log)
+    ends = {name: entries[3].end for name, entries in whole.items() if len(entries) > 3}
     with between(server.url, Faults(unknown=True)) as (url, proxy):
         again = KinesisLog(server.options(stream, tmp_path / "spool", endpoint=url))
         for name, end in ends.items():
-            reader = again.reader(name, read_all(log)[name][-1].end)
+            reader = again.reader(name, whole[name][-1].end)
             assert reader.read() == []
             reader.close()
             reader = again.reader(name, end)
-            assert [e.item for e in reader.read(2**30)] == [e.item for e in read_all(log)[name][4:]]
+            assert [e.item for e in reader.read(2**30)] == [e.item for e in whole[name][4:]]
             reader.close()
         assert proxy.seen.lost > 0
         again.close()

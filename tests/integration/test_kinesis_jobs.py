@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
@@ -40,11 +40,10 @@ SUNDAY = datetime(2025, 11, 23, 15, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
+def server() -> Server:
     if reason := kinesis_server.why_not():
         pytest.skip(reason)
-    with kinesis_server.serving() as running:
-        yield running
+    return kinesis_server.shared()
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 import pytest
 from deltalake import DeltaTable
 
+from tests.support.plant import wait_for
 from tests.support.rows import NINE_THIRTY, rows
 from tickerplant.errors import Busy, Fatal, UsageError
 from tickerplant.model import Batch, Counters, Position, Selection, Store
@@ -197,12 +197,10 @@ def _loader(folder: Path) -> subprocess.Popen[str]:
 def test_kills_neither_lose_nor_double(tmp_path: Path) -> None:
     reached = 0
     for kill in range(3):
-        with _loader(tmp_path) as process:
-            deadline = time.monotonic() + 20
-            with closing(LakeStore(tmp_path, read_only=True)) as store:
-                while store.progress("p").position < reached + 15 + kill:
-                    assert time.monotonic() < deadline
-                process.send_signal(signal.SIGKILL)
+        enough = reached + 15 + kill
+        with _loader(tmp_path) as process, closing(LakeStore(tmp_path, read_only=True)) as store:
+            wait_for(lambda s=store, n=enough: s.progress("p").position >= n, 20, "a loader at work", 0.01)  # type: ignore[misc]
+            process.send_signal(signal.SIGKILL)
         with closing(LakeStore(tmp_path)) as store:
             progress = store.progress("p")
             reached = progress.position

@@ -4,24 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from pathlib import Path
 
-from tests.support.plant import simulator, tickerplant_command
+from tests.support.plant import answer, simulator
 
 _SECRET = "right-secret-1"
 
 
 def _login(url: str, secret: str, cwd: Path) -> tuple[int, dict[str, str], str]:
     env = {**os.environ, "ALPACA_API_KEY": "AK1", "ALPACA_SECRET_KEY": secret, "ALPACA_WEBSOCKET_URL": url}
-    done = subprocess.run(
-        tickerplant_command("config", "--connect", "--json"),
-        capture_output=True,
-        text=True,
-        env=env,
-        cwd=cwd,
-        timeout=60,
-    )
+    done = answer("config", "--connect", "--json", environment=env, folder=cwd)
     checks = {c["name"]: c for c in json.loads(done.stdout)["checks"]}
     return done.returncode, checks["login"], done.stdout + done.stderr
 

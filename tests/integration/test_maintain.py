@@ -17,6 +17,7 @@ import pytest
 
 from tests.integration.test_lake import numbers, quote, write
 from tests.support.days import today
+from tests.support.plant import answer, ask
 from tests.support.rows import NINE_THIRTY
 from tickerplant.errors import Busy, Fatal, UsageError
 from tickerplant.jobs.maintain import maintain
@@ -152,10 +153,9 @@ def test_loader_process_goes_on_while_sessions_are_sorted(tmp_path: Path) -> Non
 def test_command_prints_what_it_did(tmp_path: Path) -> None:
     with closing(LakeStore(tmp_path)) as store:
         write(store, 0, quote(0), quote(1))
-    command = [sys.executable, "-m", "tickerplant", "maintain", "--store", str(tmp_path), "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    [item] = json.loads(done.stdout)
+    command = ("maintain", "--store", tmp_path, "--json")
+    [item] = json.loads(ask(*command))
     assert (item["table"], item["session"], item["rows"]) == ("quotes", DAY, 2)
-    assert json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout) == []
-    wrong = subprocess.run([*command, "--before", "soon"], capture_output=True, text=True)
+    assert json.loads(ask(*command)) == []
+    wrong = answer(*command, "--before", "soon")
     assert (wrong.returncode, "expected a day" in wrong.stderr) == (2, True)

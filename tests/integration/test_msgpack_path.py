@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from tests.support.plant import log_records, query, run, simulator, store_tally, tickerplant, wait_for
+from tests.support.plant import ask, log_records, query, simulator, store_tally, tickerplant, wait_for
 from tickerplant.fingerprint import Tally
 from tickerplant.logs.line import decode
 from tickerplant.model import Kind
@@ -36,7 +36,7 @@ def test_a_market_in_msgpack_reaches_the_store_and_the_log_prints_it(tmp_path: P
     log, store = tmp_path / "log", tmp_path / "lake"
     counted, sent = _captured(tmp_path)
 
-    run("load", "--log", log, "--store", store)
+    ask("load", "--log", log, "--store", store)
 
     found = store_tally(store)
     assert found.tables == sent.tables
@@ -44,7 +44,7 @@ def test_a_market_in_msgpack_reaches_the_store_and_the_log_prints_it(tmp_path: P
     assert counted["quotes"] > 1_000
     assert query(store, "select count(*) as n from quarantine") == [{"n": 0}]
     _check_lines(
-        run("log", "cat", "--log", log, "--kind", "data").splitlines(),
+        ask("log", "cat", "--log", log, "--kind", "data").splitlines(),
         log,
         sum(sent.total(t).count for t in sent.tables),
     )

@@ -16,7 +16,7 @@ import pytest
 from tests.campaigns import TICKS
 from tests.contract.test_store_contract import TIMESCALE
 from tests.support import lean
-from tests.support.plant import run, store_tally, tickerplant, tickerplant_command, wait_for
+from tests.support.plant import answer, ask, store_tally, tickerplant, wait_for
 from tests.support.postgres import drop, server, timescale_url
 from tickerplant.fingerprint import Tally
 from tickerplant.logs import open_log
@@ -67,7 +67,7 @@ def _write_ticks(log: Path) -> Tally:
 
 
 def test_init_plans_runs_once_and_is_safe_from_two_processes(schema: str) -> None:
-    assert run("init", "--plan").strip()
+    assert ask("init", "--plan").strip()
     both = [tickerplant("init", stderr=subprocess.DEVNULL) for _ in range(2)]
     for process in both:
         process.communicate(timeout=60)
@@ -75,13 +75,13 @@ def test_init_plans_runs_once_and_is_safe_from_two_processes(schema: str) -> Non
     assert [p.returncode for p in both] == [0, 0]
     with psycopg.connect(_url()) as link:
         assert _quotes(link, schema) == 0
-    run("init")
+    ask("init")
 
 
 @pytest.mark.skipif(not TICKS.is_dir(), reason="the recorded ticks are not beside this checkout")
 def test_recorded_ticks_come_out_equal_although_the_loader_is_killed(schema: str, tmp_path: Path) -> None:
     expected = _write_ticks(tmp_path / "log")
-    run("init")
+    ask("init")
     load = ("load", "--log", tmp_path / "log", "--batch-size", "1000")
     chance, kills = random.Random(3), 0
     with psycopg.connect(_url(), autocommit=True) as link:
@@ -93,17 +93,17 @@ def test_recorded_ticks_come_out_equal_although_the_loader_is_killed(schema: str
             loader.kill()
             loader.wait()
             kills += 1
-    run(*load)
-    again = json.loads(run("load", "--log", tmp_path / "log", "--json"))
-    run("load", "--log", tmp_path / "log", "--store", tmp_path / "lake")
+    ask(*load)
+    again = json.loads(ask("load", "--log", tmp_path / "log", "--json"))
+    ask("load", "--log", tmp_path / "log", "--store", tmp_path / "lake")
 
     rows = json.loads(
-        run("query", "--json", "select count(*) as n, count(distinct (received_at, seq)) as d from quotes")
+        ask("query", "--json", "select count(*) as n, count(distinct (received_at, seq)) as d from quotes")
     )
     assert again["counters"]["received"] == 0
     assert rows == [{"n": _MOST, "d": _MOST}]
     assert _tally_of(schema) == expected.tables == store_tally(tmp_path / "lake").tables
-    assert json.loads(run("status", "--log", tmp_path / "log", "--json"))["balanced"]
+    assert json.loads(ask("status", "--log", tmp_path / "log", "--json"))["balanced"]
 
 
 def _tally_of(schema: str) -> object:
@@ -120,9 +120,7 @@ def test_a_store_that_is_not_made_yet_says_what_to_do(schema: str, tmp_path: Pat
     with open_log(str(tmp_path / "log")).writer("alpaca.sip") as writer:
         writer.append(Kind.CONTROL, _AT, b'[{"T":"success","msg":"connected"}]')
 
-    done = subprocess.run(
-        tickerplant_command("load", "--log", tmp_path / "log"), capture_output=True, text=True, timeout=60
-    )
+    done = answer("load", "--log", tmp_path / "log")
 
     assert done.returncode != 0
     assert "tickerplant init" in done.stderr

@@ -19,7 +19,7 @@ from psycopg.conninfo import make_conninfo
 
 from tests.contract.test_store_contract import NO_TIMESCALE, TIMESCALE
 from tests.support.days import today
-from tests.support.plant import run
+from tests.support.plant import ask
 from tests.support.postgres import drop, fresh_schema, server, timescale_url
 from tests.support.rows import NINE_THIRTY, rows
 from tickerplant.calendar import NEW_YORK
@@ -344,10 +344,10 @@ def test_status_and_maintain_name_the_layout_and_the_sizes(
     with closing(place.store()) as store:
         write(store, 0, quote(NINE_THIRTY), rows(TRADES, {"ts": NINE_THIRTY}))
         housing = store.housing()
-    text = run("maintain")
+    text = ask("maintain")
     assert "dropped" in text
     assert "On disk" in text
-    found = json.loads(run("status", "--json"))
+    found = json.loads(ask("status", "--json"))
     assert (found["layout"], found["version"]) == (housing.layout, housing.version)
     assert (found["missing_rows"], found["balanced"]) == (0, True)
     assert {t["table"]: (t["rows"], t["dropped"]) for t in found["tables"] if t["dropped"] or t["rows"]} == {
@@ -355,7 +355,7 @@ def test_status_and_maintain_name_the_layout_and_the_sizes(
         "trades": (0, 1),
     }
     assert found["sizes"]["quotes"] == found["tables"][0]["bytes"] > 0
-    text = run("status")
+    text = ask("status")
     assert f"{housing.layout}, {housing.version}" in text
     assert "1 rows were dropped by DATA_RETENTION_DAYS" in text
 

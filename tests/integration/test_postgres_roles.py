@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from tests.support.plant import log_tally, run, simulator, stop, tickerplant, tickerplant_command, wait_for
+from tests.support.plant import answer, ask, log_tally, simulator, stop, tickerplant, wait_for
 from tests.support.postgres import server
 from tests.support.rows import rows
 from tickerplant.errors import Fatal
@@ -109,18 +108,18 @@ def test_the_writer_loads_a_whole_market_exactly_and_the_reader_sees_it(plant: P
     expected, counters = log_tally(tmp_path / "log")
     writer = plant.url(plant.writer)
 
-    loaded = json.loads(run("load", "--log", tmp_path / "log", "--store", writer, "--batch-size", "2000", "--json"))
+    loaded = json.loads(ask("load", "--log", tmp_path / "log", "--store", writer, "--batch-size", "2000", "--json"))
 
     assert loaded["counters"]["stored"] == counters.stored > 1000
     with closing(plant.store(plant.reader)) as store:
         assert Tally.of_store(store, VENDOR_TABLES).tables == expected.tables
         assert store.sessions(QUOTES)
-    found = run(
+    found = ask(
         *("query", "--store", plant.url(plant.reader), "--json"),
         "select received, stored from positions where partition not like 'plant.%'",
     )
     assert json.loads(found) == [{"received": counters.received, "stored": counters.stored}]
-    assert json.loads(run("status", "--store", plant.url(plant.reader), "--log", tmp_path / "log", "--json"))
+    assert json.loads(ask("status", "--store", plant.url(plant.reader), "--log", tmp_path / "log", "--json"))
     owners = "select distinct tableowner from pg_tables where schemaname = current_schema()"
     assert plant.execute(plant.owner, owners) == [(plant.owner,)]
 
@@ -186,7 +185,8 @@ def test_partitions_made_for_the_writer_are_those_the_owner_would_make(plant: Pl
     ]
     bounds = """select relname, pg_get_expr(relpartbound, oid), (select string_agg(pg_get_constraintdef(k.oid), ' ')
         from pg_constraint k where conrelid = c.oid and contype = 'c')
-        from pg_class c where relispartition and relname like 'trades\\_%' and relkind = 'r' order by relname"""
+        from pg_class c where relispartition and relname like 'trades\\_%' and relkind = 'r'
+        and relnamespace = current_schema::regnamespace order by relname"""
     with closing(plant.store(plant.writer)) as store, store.connect() as link:
         Partitions().ensure(link, TRADES, days)
         ahead = [day for day in Partitions().sessions(link, TRADES) if day not in days]
@@ -220,7 +220,7 @@ def test_what_comes_later_is_open_at_once_and_init_completes_the_rights(plant: P
     plant.execute(plant.writer, "insert into later values (1)")
     _admin(f"grant delete on {plant.schema}.quotes to tickerplant_writer")
 
-    run("init", "--roles", "--store", plant.url(plant.owner))
+    ask("init", "--roles", "--store", plant.url(plant.owner))
     _grant(plant)
 
     plant.execute(plant.writer, "insert into later values (2)")
@@ -233,13 +233,12 @@ def test_without_the_right_to_create_roles_the_sql_for_the_administrator_is_told
         f"alter role {plant.owner} nocreaterole",
     )
     _drop_roles(*_GROUPS)
-    command = tickerplant_command("init", "--roles", "--store", plant.url(plant.owner))
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = answer("init", "--roles", "--store", plant.url(plant.owner))
     assert done.returncode == 1
     assert f"expected a user who may create roles, was {plant.owner}" in done.stderr
     assert "`create role tickerplant_reader nologin; create role tickerplant_writer nologin`" in done.stderr
 
-    plan = run("init", "--roles", "--plan", "--store", plant.url(plant.owner))
+    plan = ask("init", "--roles", "--plan", "--store", plant.url(plant.owner))
     _admin(plan)  # what an administrator would do with it
     _admin(f"grant tickerplant_reader to {plant.reader}")
     plant.execute(plant.reader, "select * from quotes")
@@ -248,8 +247,7 @@ def test_without_the_right_to_create_roles_the_sql_for_the_administrator_is_told
 
 
 def test_somebody_else_than_the_owner_is_told_who_may(plant: Plant) -> None:
-    command = tickerplant_command("init", "--roles", "--store", plant.url(plant.reader))
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = answer("init", "--roles", "--store", plant.url(plant.reader))
 
     assert done.returncode == 1
     assert f"expected {plant.owner}, who owns schema {plant.schema}" in done.stderr

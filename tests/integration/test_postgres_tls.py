@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import psycopg
 import pytest
 
 from tests.integration.test_no_secret import command_lines, contents
-from tests.support.plant import run, simulator, stop, tickerplant, tickerplant_command, wait_for
+from tests.support.plant import answer, ask, simulator, stop, tickerplant, wait_for
 from tests.support.postgres_tls import PASSWORD, TlsServer, system_binaries, tls_server
 from tickerplant.errors import Fatal
 from tickerplant.jobs.check import Check, check
@@ -46,11 +45,11 @@ def _checked(store: str) -> dict[str, Check]:
 def test_a_verified_server_is_used_by_every_command(tls: TlsServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIMESCALE_LIVE_CONN_STRING", _url(tls).replace("postgresql://", "postgresql+psycopg2://"))
     monkeypatch.setenv("TICKERPLANT_SCHEMA", "over_tls")
-    run("init")
-    assert json.loads(run("query", "--json", "select ssl from pg_stat_ssl where pid = pg_backend_pid()")) == [
+    ask("init")
+    assert json.loads(ask("query", "--json", "select ssl from pg_stat_ssl where pid = pg_backend_pid()")) == [
         {"ssl": True}
     ]
-    found = {c["name"]: c for c in json.loads(run("config", "--json"))["checks"]}
+    found = {c["name"]: c for c in json.loads(ask("config", "--json"))["checks"]}
     assert (found["store TLS"]["outcome"], found["store TLS"]["found"]) == ("ok", "TLSv1.3")
     assert found["store schema"]["outcome"] == "ok"
 
@@ -100,9 +99,7 @@ def test_what_is_refused_says_why_and_is_not_tried_again(tls: TlsServer, parts: 
 
 def test_a_command_ends_at_once_with_1_and_shows_no_password(tls: TlsServer) -> None:
     wrong = _url(tls, sslrootcert=tls.file("other_ca.crt"))
-    done = subprocess.run(
-        tickerplant_command("query", "--store", wrong, "select 1"), capture_output=True, text=True, timeout=60
-    )
+    done = answer("query", "--store", wrong, "select 1")
     assert done.returncode == 1, done.stderr
     assert "certificate verify failed" in done.stderr
     assert len(done.stderr.splitlines()) == 1
@@ -118,7 +115,7 @@ def test_a_capture_that_loads_leaves_the_password_nowhere(
     monkeypatch.setenv("TICKERPLANT_SCHEMA", "by_run")
     oracle = tmp_path / "oracle.json"
     market = ("--seed", "7", "--symbols", "5", "--minutes", "2", "--speed", "60", "--linger", "60", "--oracle", oracle)
-    run("init")
+    ask("init")
     with simulator(*market) as (feed, _), (tmp_path / "said").open("w") as said:
         arguments = ("--url", feed, "--symbols", "*", "--log", tmp_path / "log", "--always-open", "--json")
         plant = tickerplant("run", *arguments, stdout=said, stderr=said)

@@ -20,7 +20,7 @@ import pytest
 
 from tests.support import s3
 from tests.support.holes import market, write_log
-from tests.support.plant import log_records, run, store_tally, wait_for
+from tests.support.plant import ask, log_records, store_tally, wait_for
 from tests.support.rows import rows
 from tickerplant.bucket_lease import BucketLease
 from tickerplant.errors import Busy, Retryable
@@ -243,7 +243,7 @@ def test_log_and_lake_in_a_bucket_hold_what_those_on_disk_hold(tmp_path: Path, m
         load_log(open_log(f"{there}/log"), far, vendor)
     assert store_tally(f"{there}/lake") == store_tally(tmp_path / "lake")
     assert [check.damaged for check in verify(open_log(f"{there}/log"))] == [0]
-    lines = run("log", "cat", "--log", f"{there}/log").splitlines()
+    lines = ask("log", "cat", "--log", f"{there}/log").splitlines()
     assert lines == [encode(record).decode().rstrip() for record in log_records(tmp_path / "log")]
     (segment,) = open_log(f"{there}/log").segments("alpaca.sip")
     assert (segment.number, segment.sealed) == (0, True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 
 from tests.support.exposition import read
 from tests.support.holes import Cut, market, write_log
-from tests.support.plant import stop, tickerplant, tickerplant_command
+from tests.support.plant import answer, stop, tickerplant
 from tickerplant.jobs.joblog import job
 from tickerplant.jobs.load import load
 from tickerplant.logs import open_log
@@ -96,6 +95,6 @@ def test_a_port_that_is_taken_and_nothing_to_serve_are_usage_errors(tmp_path: Pa
             (("--metrics", "--port", port), "Address already in use"),
             ((), "expected either --feed or --metrics"),
         ):
-            done = subprocess.run(tickerplant_command("serve", *words), capture_output=True, text=True, timeout=60)
+            done = answer("serve", *words)
             assert done.returncode == 2
             assert expected in done.stderr

@@ -13,7 +13,7 @@ from threading import Event, Thread
 
 import pytest
 
-from tests.support.plant import tickerplant_command
+from tests.support.plant import answer, tickerplant_command
 from tests.support.transform import (
     KINDS,
     NOON,
@@ -238,11 +238,11 @@ def test_the_command_line_prints_json_alone_ends_with_1_on_failure_and_keeps_wha
         monkeypatch.setenv("TICKERPLANT_STORE", found.url)
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
         words = ("transform", "--json", "--no-tests", "--select", "+mine", "--select", "wrong")
-        done = subprocess.run(tickerplant_command(*words), capture_output=True, text=True, timeout=100, check=False)
+        done = answer(*words)
         assert done.returncode == 1, done.stderr
-        answer = json.loads(done.stdout)
-        results = {r["name"]: r for r in answer["results"]}
-        assert answer["ok"] is False
+        told = json.loads(done.stdout)
+        results = {r["name"]: r for r in told["results"]}
+        assert told["ok"] is False
         assert (results["mine"]["status"], results["mine"]["mode"], results["mine"]["rows"]) == ("done", "full", 1)
         assert (results["wrong"]["status"], "missing" in results["wrong"]["message"]) == ("failed", True)
         assert "failed model wrong" in done.stderr

@@ -5,6 +5,7 @@ Why this one: docs/decisions/0230-kinesis-lanes-and-positions.md.
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import socket
@@ -12,8 +13,9 @@ import subprocess
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -116,6 +118,14 @@ def wait_gone(client: Any, stream: str) -> None:
             return
         time.sleep(0.01)
     raise AssertionError("expected the stream to be gone")
+
+
+@cache
+def shared() -> Server:
+    """This process's server, ended with the process."""
+    kept = ExitStack()
+    atexit.register(kept.close)
+    return kept.enter_context(serving())
 
 
 @contextmanager

@@ -8,12 +8,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any, TypeVar
 from unittest.mock import patch
 
 import pytest
+import structlog
 
 from tickerplant.errors import UsageError
 from tickerplant.fingerprint import Fingerprint, Tally
@@ -45,21 +47,56 @@ def run(*args: str | Path, timeout: float = 100, check: bool = True) -> str:
     return done.stdout
 
 
-def refusal(name: str, *words: str | Path, environment: Mapping[str, str], folder: Path) -> tuple[int, str]:
-    """The exit code and the text with which a command refuses its words, asked in this process: there are many such
-    words, and starting takes longer than refusing."""
-    from tickerplant.cli import console, exit_code, load_command
+def answer(
+    *words: str | Path, environment: Mapping[str, str] | None = None, folder: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end in this process: starting another takes longer than most commands.
 
-    here = Path.cwd()
+    Environment, folder, settings and logging are its own; a command that serves, or that is killed, needs a process.
+    """
+    from tickerplant.cli import answer as begin
+
+    out, err, code = StringIO(), StringIO(), 0
+    with _as_if_alone(environment, folder), redirect_stdout(out), redirect_stderr(err):
+        try:
+            begin([str(w) for w in words])
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
+
+
+def ask(*words: str | Path, environment: Mapping[str, str] | None = None, folder: Path | None = None) -> str:
+    """Run a command that does what it is told, in this process; its stdout."""
+    done = answer(*words, environment=environment, folder=folder)
+    assert done.returncode == 0, f"{words}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@contextmanager
+def _as_if_alone(environment: Mapping[str, str] | None, folder: Path | None) -> Iterator[None]:
+    from tickerplant.cli import console
+
+    here, term = Path.cwd(), signal.getsignal(signal.SIGTERM)
+    logging = structlog.get_config() if structlog.is_configured() else None
     console.settings.cache_clear()
     try:
-        os.chdir(folder)
-        with patch.dict(os.environ, environment), pytest.raises(UsageError) as caught:
-            load_command(name).main([str(w) for w in words], standalone_mode=False)
-        return exit_code(caught.value), str(caught.value)
+        os.chdir(folder or here)
+        with patch.dict(os.environ, environment or {}, clear=environment is not None):
+            yield
     finally:
         os.chdir(here)
+        signal.signal(signal.SIGTERM, term)
         console.settings.cache_clear()
+        structlog.configure(**logging) if logging else structlog.reset_defaults()
+
+
+def refusal(name: str, *words: str | Path, environment: Mapping[str, str], folder: Path) -> tuple[int, str]:
+    """The exit code and the text with which a command refuses its words, asked in this process."""
+    from tickerplant.cli import exit_code, load_command
+
+    with _as_if_alone(environment, folder), pytest.raises(UsageError) as caught:
+        load_command(name).main([str(w) for w in words], standalone_mode=False)
+    return exit_code(caught.value), str(caught.value)
 
 
 T = TypeVar("T")

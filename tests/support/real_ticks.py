@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.support.plant import query, run
+from tests.support.plant import ask, query
 from tests.support.postgres import server
 
 
@@ -12,7 +12,7 @@ def store_url(kind: str, folder: Path) -> str:
     """A new store for a campaign: `lake` in the folder, or `postgres`, this process's embedded server."""
     if kind == "lake":
         return str(folder / "lake")
-    run("init", "--store", server().url)
+    ask("init", "--store", server().url)
     return server().url
 
 

@@ -1,4 +1,4 @@
-"""A simulated vendor's REST side in this process, and `tickerplant fetch` as real processes against it."""
+"""A simulated vendor's REST side in this process, and `tickerplant fetch` against it, as processes or in this one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from tests.support.plant import log_records, tickerplant_command
+from tests.support.plant import answer, log_records, tickerplant_command
 from tickerplant.model import Kind
 from tickerplant.rest import Asked, decode_asked
 from tickerplant.simulator.history import MarketHistory
@@ -68,13 +68,12 @@ class Plant:
         return subprocess.Popen(command, env=self.environment, cwd=self.folder, **{**pipes, **options})
 
     def run(self, *words: str, code: int = 0) -> str:
-        """Run a command to its end; returns stdout."""
-        process = self.start(*words)
-        out, err = process.communicate(timeout=100)
-        assert process.returncode == code, f"{words}: exit {process.returncode}\n{out}\n{err}"
+        """Run a command to its end, in this process; returns stdout."""
+        done = answer(*words, environment=self.environment, folder=self.folder)
+        assert done.returncode == code, f"{words}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
         with (self.folder / "stderr").open("a") as kept:
-            kept.write(err)
-        return out
+            kept.write(done.stderr)
+        return done.stdout
 
     def fetch(self, *words: str, code: int = 0) -> dict[str, Any]:
         """Run `fetch --json`; returns what it says."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.plant import tickerplant_command
+from tests.support.plant import answer
 from tickerplant.cli import exit_code
 from tickerplant.cli.console import stop_on_signals
 from tickerplant.errors import BadData, Busy, Fatal, Retryable, SlowRetry, TickerplantError, UsageError
@@ -24,9 +24,7 @@ _HUSH = "hush-hush-secret"
 
 def _run(*args: str, env: Mapping[str, str], cwd: Path) -> subprocess.CompletedProcess[str]:
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("ALPACA", "TICKERPLANT", "APCA"))}
-    return subprocess.run(
-        tickerplant_command(*args), capture_output=True, text=True, timeout=60, cwd=cwd, env={**clean, **env}
-    )
+    return answer(*args, environment={**clean, **env}, folder=cwd)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 from contextlib import closing
 from datetime import date
 from pathlib import Path
@@ -17,6 +16,7 @@ import pyarrow as pa
 import pytest
 
 from tests.support.defects import AFTER, DAY, daily, fill, quote, wiggle
+from tests.support.plant import answer
 from tests.support.rows import rows
 from tickerplant.cli.quality import _bounds
 from tickerplant.errors import UsageError
@@ -197,8 +197,7 @@ def test_the_page_is_one_file_with_its_plots(store_url: str) -> None:
 
 
 def run(url: str, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tickerplant", "quality", "--store", url, *words]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return answer("quality", "--store", url, *words)
 
 
 def test_the_command_fails_by_an_error_and_tells_it(store_url: str, tmp_path: Path) -> None:

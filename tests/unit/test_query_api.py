@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
@@ -18,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import tickerplant
+from tests.support.plant import answer
 from tests.support.rows import NINE_THIRTY, rows
 from tickerplant.cli.query import objects, version
 from tickerplant.errors import UsageError
@@ -216,7 +216,7 @@ def test_export_refuses_what_it_cannot_write(url: str, tmp_path: Path) -> None:
 
 
 def run(*args: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "tickerplant", *args], capture_output=True, text=True)
+    return answer(*args)
 
 
 def test_commands(url: str, tmp_path: Path) -> None:

@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from tests.support.plant import tickerplant_command
+from tests.support.plant import answer
 from tickerplant.cli import app
 from tickerplant.cli.capture import Request
 from tickerplant.cli.run import _is_on_calendar
@@ -129,11 +128,6 @@ def test_polls_that_cannot_be_read_are_said(text: str) -> None:
 
 def test_a_plant_has_one_run_and_a_second_one_says_who_holds_it(tmp_path: Path) -> None:
     with FileLease(tmp_path / "run.lock", "run"):
-        ended = subprocess.run(
-            tickerplant_command("run", "--calendar"),
-            env={**os.environ, "TICKERPLANT_DATA": str(tmp_path)},
-            capture_output=True,
-            text=True,
-        )
+        ended = answer("run", "--calendar", environment={**os.environ, "TICKERPLANT_DATA": str(tmp_path)})
     assert ended.returncode == 75
     assert f"owned by process {os.getpid()}" in ended.stderr.replace("\n", " ")

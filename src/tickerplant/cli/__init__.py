@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
@@ -96,13 +97,19 @@ _OBJECTS_A_COLLECTION = 50_000
 def main() -> None:
     """Run the command line and exit."""
     gc.set_threshold(_OBJECTS_A_COLLECTION)
-    from tickerplant.cli import console
     from tickerplant.jobs.children import end_with_parent
 
+    end_with_parent()
+    answer()
+
+
+def answer(words: Sequence[str] | None = None) -> None:
+    """Run one command, by default that of the process's words. Raises SystemExit with its exit code."""
+    from tickerplant.cli import console
+
     try:
-        end_with_parent()
         console.configure_logging()
-        app()
+        app(words)
     except TickerplantError as error:
         console.err.print(f"[bold red]error[/]: {console.plain(str(error))}", soft_wrap=True)
         sys.exit(exit_code(error))
