@@ -27,6 +27,9 @@ stores, and holds marts built step by step against marts built anew.
 
 The Kinesis campaigns (tests/support/kinesis_faults.py and kinesis_kills.py) let a stream refuse, throttle and go away,
 and kill captures and loaders while it is split and merged.
+
+The scale campaign (tests/support/scale.py) kills four captures and three loaders on a stream that is split and merged,
+adds, removes and moves loaders, and holds the tables against one loader on one log on files and against the market.
 """
 
 from __future__ import annotations
@@ -319,6 +322,16 @@ def _kinesis(kills: int, seed: int, folder: Path) -> bool:
     return is_well and killed.is_equal and not killed.lost + killed.doubled
 
 
+def _scale(kills: int, seed: int, kind: str, folder: Path) -> bool:
+    from tests.support.kinesis_server import serving
+    from tests.support.scale import run_scale
+
+    with serving() as server:
+        report = run_scale(server, folder, kills, seed, kind)
+    _print(report)
+    return report.is_well
+
+
 def _month(folder: Path) -> bool:
     """Eight weeks of `run`: the clocks change, holidays, half days, three kills, a missed evening and session."""
     from tests.support.month import MISHAPS, through, troubles
@@ -359,11 +372,12 @@ def main() -> None:
     parser.add_argument("--five-years", action="store_true", help="recorded daily bars of 505 symbols by each vendor")
     parser.add_argument("--month", action="store_true", help="`run` through eight weeks on a clock that is set")
     parser.add_argument("--repair", type=int, default=0, help="random disconnects that `run` heals by itself")
-    parser.add_argument("--store", choices=("lake", "postgres"), default="lake", help="where ticks and repairs go")
+    parser.add_argument("--store", choices=("lake", "postgres"), default="lake", help="where rows go")
     parser.add_argument("--s3-kills", type=int, default=0, help="random SIGKILLs of a capture that ships to S3")
     parser.add_argument("--s3-transforms", type=int, default=0, help="random SIGKILLs of transforms of a lake on S3")
     parser.add_argument("--transform", type=int, default=0, help="random histories of rows, on each store")
     parser.add_argument("--kinesis", type=int, default=0, help="random SIGKILLs and faults on a log on Kinesis")
+    parser.add_argument("--scale", type=int, default=0, help="random SIGKILLs of four captures and three loaders")
     parser.add_argument("--triggers", type=int, default=0, help="random schedules of ingest, load and transform")
     args = parser.parse_args()
     well = True
@@ -384,6 +398,7 @@ def main() -> None:
         well &= not args.s3_transforms or _transforms_on_s3(args.s3_transforms, args.seed, Path(name) / "s3-marts")
         well &= _transforms(args, Path(name))
         well &= not args.kinesis or _kinesis(args.kinesis, args.seed, Path(name) / "kinesis")
+        well &= not args.scale or _scale(args.scale, args.seed, args.store, Path(name) / "scale")
         well &= not args.month or _month(Path(name) / "month")
         well &= not args.triggers or _triggers(args.triggers, args.seed, Path(name) / "triggers")
     sys.exit(0 if well else 1)

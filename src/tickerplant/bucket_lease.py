@@ -67,6 +67,12 @@ class BucketLease:
             return self.take()
         return _decode(self._key, now.data)
 
+    def owner(self) -> Held | None:
+        """Who has the lease; None when it can be taken."""
+        found = self._bucket.get(self._key)
+        held = _decode(self._key, found.data) if found else None
+        return None if held is None or self._may_replace(held) else held
+
     def renew(self) -> bool:
         """Keep the lease for another `ttl_s`; False when somebody took it meanwhile."""
         if self._tag is None:

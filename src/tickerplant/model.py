@@ -220,6 +220,19 @@ class Segment:
     name: str
 
 
+@dataclass(frozen=True)
+class Lag:
+    """How far the loading of a partition is behind; None is unknown.
+
+    `seconds` since the oldest record that is not loaded was received, 0 when all is loaded; `records` that are not
+    loaded. `is_least`: both may be more.
+    """
+
+    seconds: float | None = None
+    records: int | None = None
+    is_least: bool = False
+
+
 class LogReader(Protocol):
     """Reads one partition forward. Keeps its place and its open file; not safe to share between threads."""
 
@@ -375,6 +388,10 @@ class Store(Protocol):
 
     def loading(self, partition: str, wait_s: float | None = None) -> Lease:
         """Own the loading of a partition; waits for the present owner, at most `wait_s` (then Busy)."""
+        ...
+
+    def loaders(self, partitions: Sequence[str]) -> dict[str, str]:
+        """Who owns the loading of each of some partitions now, process and machine where known; others are left out."""
         ...
 
     def maintain(self, before: date, keep: timedelta) -> Iterator[Maintained]:

@@ -78,6 +78,8 @@ class Settings:
     run_symbols: str
     run_polls: tuple[tuple[str, str], ...]
     run_history: date | None
+    run_captures: int
+    run_loaders: int
     retention: Retention
     statement_timeout_s: float
     models: str

@@ -341,6 +341,21 @@ SETTINGS = (
         _day_if_any,
     ),
     Setting(
+        "run_captures",
+        ("TICKERPLANT_RUN_CAPTURES",),
+        "1",
+        "Run: over how many captures, with a connection each, the symbols are shared out; more than one need symbols "
+        "by name, no `*`",
+        _count,
+    ),
+    Setting(
+        "run_loaders",
+        ("TICKERPLANT_RUN_LOADERS",),
+        "1",
+        "Run: how many loaders share the partitions of the log",
+        _count,
+    ),
+    Setting(
         "retention",
         ("DATA_RETENTION_DAYS",),
         "",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -16,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support import s3
+from tests.support.plant import wait_for
 from tests.support.postgres import fresh_schema, server, timescale_url
 from tests.support.rows import NINE_THIRTY, batches, rows
 from tickerplant.errors import Busy, UsageError
@@ -170,6 +173,16 @@ def test_loading_is_owned_by_one(store: Store, opener: Opener) -> None:
             pass
     with store.loading("alpaca.sip"):
         pass
+
+
+def test_who_loads_is_told(store: Store, opener: Opener) -> None:
+    assert store.loaders(["alpaca.sip", "alpaca.iex"]) == {}
+    with closing(opener()) as other, other.loading("alpaca.sip"):
+        found = store.loaders(["alpaca.sip", "alpaca.iex"])
+        assert list(found) == ["alpaca.sip"]
+        assert str(os.getpid()) in found["alpaca.sip"]
+        assert socket.gethostname() in found["alpaca.sip"]
+    wait_for(lambda: not store.loaders(["alpaca.sip"]), 10, "the lease's end")
 
 
 def test_types_of_query_results(store: Store) -> None:

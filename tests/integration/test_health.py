@@ -26,6 +26,7 @@ from tickerplant.jobs.finding import Check, Outcome
 from tickerplant.jobs.health import health, worst
 from tickerplant.jobs.joblog import job
 from tickerplant.jobs.load import load
+from tickerplant.jobs.load_share import SEATS
 from tickerplant.logs import open_log
 from tickerplant.net.limits import Limiter, account_name
 from tickerplant.rest import RateLimit
@@ -131,6 +132,20 @@ def test_in_a_session_somebody_has_to_write(plant: Path) -> None:
         assert silent.outcome == "fail"
         assert "nothing written for 300 s" in silent.found
         writer.sync()
+
+
+def test_a_share_that_is_captured_otherwise_now_and_a_loader_that_is_gone_are_told(plant: Path) -> None:
+    day = session(SUNDAY.date() - timedelta(days=2))
+    assert day is not None
+    log = open_log(str(plant / "log"))
+    with log.writer("alpaca.sip.1of2"), log.writer("alpaca.sip.2of2"):
+        former = found(plant, day.open)["feed alpaca.sip"]
+        assert (former.outcome, former.found) == ("ok", "captured in 2 shares now")
+    assert found(plant, day.open)["feed alpaca.sip.1of2"].outcome == "fail"
+    with closing(open_store(str(plant / "lake"))) as store, store.loading(SEATS[0]):
+        assert "loaders" not in found(plant)
+        fewer = found(plant, TICKERPLANT_RUN_LOADERS="2")["loaders"]
+        assert (fewer.outcome, fewer.found) == ("warn", "1 of 2 follow the log")
 
 
 def _age(path: Path, seconds: float) -> None:

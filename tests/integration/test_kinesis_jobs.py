@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -21,7 +23,7 @@ from tickerplant.jobs.health import health
 from tickerplant.jobs.load import load
 from tickerplant.jobs.pending import pending
 from tickerplant.jobs.status import behind, status
-from tickerplant.logs.kinesis.lanes import split_name
+from tickerplant.logs.kinesis.lanes import lane_name, split_frame, split_name
 from tickerplant.logs.kinesis.log import KinesisLog, open_kinesis
 from tickerplant.logs.kinesis.options import options_of
 from tickerplant.logs.writer import DEFAULTS
@@ -90,6 +92,63 @@ def test_behind_is_nothing_once_all_is_sent_and_loaded(server: Server, settings_
         found = status(log, store)
         assert found.balanced
         assert [p.lag_bytes for p in found.partitions] == [0] * len(log.partitions())
+
+
+def test_how_far_each_lane_is_behind_is_told_on_any_machine(server: Server, settings_of: SettingsOf) -> None:
+    settings = settings_of(server.url, server.stream(shards=2))
+    began = time.time_ns() - 20 * 10**9
+    with closing(open_kinesis(settings.log, settings=settings)) as log, closing(open_store(settings.store)) as store:
+        with log.writer(PARTITION) as writer:
+            writer.append(Kind.CONTROL, began - 10**12, b"{}")
+            for i, frame in enumerate(frames(50)):
+                writer.append(Kind.DATA, began + i * 1_000_000, frame)
+        away = replace(options_of(settings.log, settings, DEFAULTS), spool=Path(settings.data) / "elsewhere")
+        with closing(KinesisLog(away)) as other:
+            before = {p.partition: p for p in status(other, store).partitions}
+            assert all(19 < (p.lag_seconds or 0) < 60 for name, p in before.items() if name != PARTITION)
+            assert (before[PARTITION].lag_seconds or 0) > 1000
+            load(log, store, vendor)
+            assert {(p.lag_seconds, p.lag_records) for p in status(other, store).partitions} == {(0.0, 0)}
+            late = frames(1, seed=3)[0]
+            sent = {lane_name(PARTITION, part.lane, 8) for part in split_frame(late, 8)}
+            fill_now(log, late, 3)
+            with store.loading(PARTITION):
+                for where in (log, other):
+                    after = {p.partition: p for p in status(where, store).partitions}
+                    assert {name for name, p in after.items() if p.lag_records} == sent
+                    assert all(after[name].lag_records == 3 for name in sent)
+                    assert all(not after[name].lag_is_least and after[name].lag_seconds for name in sent)
+                    assert {p.lag_seconds for name, p in after.items() if name not in sent} == {0.0}
+                    assert f"process {os.getpid()} on " in (after[PARTITION].loader or "")
+                    assert {p.loader for name, p in after.items() if name != PARTITION} == {None}
+
+
+@pytest.mark.parametrize("ahead_s", [-100, 0, 100])
+def test_a_reader_elsewhere_goes_on_whatever_the_clock_of_the_capture(
+    server: Server, tmp_path: Path, ahead_s: int
+) -> None:
+    """A place is looked for by time; the clocks of capture and service may differ by minutes."""
+    frame, stream = b'[{"T":"q","S":"A","i":1}]', server.stream()
+    first = time.time_ns() + ahead_s * 10**9
+    with closing(server.log(stream, tmp_path / "spool")) as log:
+        with log.writer(PARTITION) as writer:
+            for i in range(6):
+                writer.append(Kind.DATA, first + i * 1_000_000, frame)
+                assert writer.flush(20)
+        (name,) = [n for n in log.partitions() if log.segments(n) and split_name(n)[2]]
+        for number in (0, 3, 5):
+            start = Position(first + number * 1_000_000 + 1)
+            other = server.log(stream, tmp_path / f"elsewhere {number}")
+            with closing(other), closing(other.reader(name, start)) as reader:
+                found = [e for _ in range(5 - number) for e in reader.read(1)]
+                assert received(found) == [first + i * 1_000_000 for i in range(number + 1, 6)]
+                assert reader.read(1) == []
+
+
+def fill_now(log: KinesisLog, frame: bytes, times: int) -> None:
+    with log.writer(PARTITION) as writer:
+        for _ in range(times):
+            writer.append(Kind.DATA, time.time_ns(), frame)
 
 
 def test_what_waits_while_the_service_is_away_is_told(server: Server, settings_of: SettingsOf) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -241,7 +242,7 @@ def test_lease_ends_with_its_owner(tmp_path: Path) -> None:
             pass
         owner.kill()
         with store.loading("p", 20):
-            assert (tmp_path / "_leases" / "p.lock").read_text() == f"{os.getpid()}\n"
+            assert (tmp_path / "_leases" / "p.lock").read_text() == f"{os.getpid()} on {socket.gethostname()}\n"
 
 
 def test_names_that_need_quoting_in_paths(tmp_path: Path) -> None:

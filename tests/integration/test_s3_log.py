@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import time
 from collections.abc import MutableMapping, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -22,12 +24,14 @@ from tickerplant.errors import Busy, Fatal, Retryable
 from tickerplant.jobs.capture_gaps import connected_payload, inherited_hole
 from tickerplant.jobs.health import health
 from tickerplant.jobs.load import load
+from tickerplant.jobs.status import status
 from tickerplant.logs.files import FilesLog
 from tickerplant.logs.s3 import open_s3
 from tickerplant.logs.writer import FilesWriter, Options
 from tickerplant.model import Entry, Kind, LogReader, Record
 from tickerplant.settings import Settings
 from tickerplant.stores import StoreOptions, open_store
+from tickerplant.stores.lake import LakeStore
 from tickerplant.vendors import vendor
 
 PARTITION, CHANNELS, URL = "alpaca.sip", ("quotes",), "wss://127.0.0.1/v2/sip"
@@ -109,6 +113,33 @@ def test_the_tail_in_the_spool_is_read_here_and_positions_are_those_of_elsewhere
     half = other.reader(PARTITION, seen[60].end)
     assert read(half) == seen[61:]
     half.close()
+
+
+def test_status_tells_how_far_the_log_is_loaded_as_seen_from_here_and_from_elsewhere(tmp_path: Path) -> None:
+    url, quote = s3.new_url("log"), b'[{"T":"q","S":"A","bp":1.0,"t":"2025-11-20T15:00:00Z"}]'
+    log, other, began = (
+        open_s3(url, SMALL, s3.settings(tmp_path)),
+        elsewhere(url, tmp_path),
+        time.time_ns() - 30 * 10**9,
+    )
+
+    def lags(store: LakeStore) -> list[tuple[int | None, bool]]:
+        found = [status(where, store).partitions[0] for where in (log, other)]
+        return [(None if p.lag_seconds is None else round(p.lag_seconds) // 30, bool(p.lag_bytes)) for p in found]
+
+    with closing(LakeStore(tmp_path / "lake")) as store:
+        with log.writer(PARTITION) as writer:
+            for i in range(100):
+                writer.append(Kind.DATA, began + i * 10_000, quote)
+        assert lags(store) == [(1, True), (1, True)]
+        load(other, store, vendor)
+        assert lags(store) == [(0, False), (0, False)]
+        with log.writer(PARTITION) as writer:
+            writer.append(Kind.DATA, began + 5 * 10**9, quote)
+            writer.sync()
+            assert lags(store)[0][1]
+            with store.loading(PARTITION):
+                assert str(os.getpid()) in (status(other, store).partitions[0].loader or "")
 
 
 def test_what_was_left_in_the_spool_ships_first(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import random
 import subprocess
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,19 +101,35 @@ class _Plant:
 
 def _reshard(server: Server, stream: str, chance: random.Random) -> None:
     """Split the first open shard, or merge two that lie side by side."""
-    client = server.client()
-    shards = [s for s in client.list_shards(StreamName=stream)["Shards"] if _is_open(s)]
-    shards.sort(key=lambda s: int(s["HashKeyRange"]["StartingHashKey"]))
-    if len(shards) > 2 and chance.random() < 0.5:
-        client.merge_shards(
-            StreamName=stream, ShardToMerge=shards[0]["ShardId"], AdjacentShardToMerge=shards[1]["ShardId"]
-        )
+    if len(open_shards(server, stream)) > 2 and chance.random() < 0.5:
+        merge(server, stream, 0)
     else:
-        span = shards[0]["HashKeyRange"]
-        middle = (int(span["StartingHashKey"]) + int(span["EndingHashKey"])) // 2
-        client.split_shard(StreamName=stream, ShardToSplit=shards[0]["ShardId"], NewStartingHashKey=str(middle))
-    wait_active(client, stream)
-    client.close()
+        split(server, stream, 0)
+
+
+def open_shards(server: Server, stream: str) -> list[dict[str, Any]]:
+    """The shards that take records, in the order of their hashes."""
+    with closing(server.client()) as client:
+        shards = [s for s in client.list_shards(StreamName=stream)["Shards"] if _is_open(s)]
+    return sorted(shards, key=lambda s: int(s["HashKeyRange"]["StartingHashKey"]))
+
+
+def split(server: Server, stream: str, number: int) -> None:
+    """Split an open shard in the middle."""
+    shard = open_shards(server, stream)[number]
+    span = shard["HashKeyRange"]
+    middle = (int(span["StartingHashKey"]) + int(span["EndingHashKey"])) // 2
+    with closing(server.client()) as client:
+        client.split_shard(StreamName=stream, ShardToSplit=shard["ShardId"], NewStartingHashKey=str(middle))
+        wait_active(client, stream)
+
+
+def merge(server: Server, stream: str, number: int) -> None:
+    """Merge an open shard with the next one."""
+    one, other = open_shards(server, stream)[number : number + 2]
+    with closing(server.client()) as client:
+        client.merge_shards(StreamName=stream, ShardToMerge=one["ShardId"], AdjacentShardToMerge=other["ShardId"])
+        wait_active(client, stream)
 
 
 def _is_open(shard: dict[str, Any]) -> bool:

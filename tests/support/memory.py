@@ -138,6 +138,9 @@ class MemoryStore:
     def loading(self, partition: str, wait_s: float | None = None) -> AbstractContextManager[Any]:
         return nullcontext()
 
+    def loaders(self, partitions: Sequence[str]) -> dict[str, str]:
+        return {}
+
     def maintain(self, before: date, keep: timedelta) -> Iterator[Maintained]:
         raise Retryable("memory: nothing to maintain")
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import os
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -12,8 +12,9 @@ from tickerplant.cli import app
 from tickerplant.cli.capture import Request
 from tickerplant.cli.run import _is_on_calendar
 from tickerplant.errors import UsageError
-from tickerplant.jobs.run_plan import chosen, plan_of
+from tickerplant.jobs.run_plan import check_shares, chosen, plan_of
 from tickerplant.settings import Settings, read_settings
+from tickerplant.simulator.tickers import tickers
 from tickerplant.stores.lease import FileLease
 
 KEYS = {"ALPACA_API_KEY": "key", "ALPACA_SECRET_KEY": "secret"}
@@ -58,12 +59,37 @@ def test_a_plan_holds_what_the_keys_allow() -> None:
     assert whole.work.tables == ("daily_bars", "splits", "dividends")
     assert whole.work.live_tables == ("quotes", "bars")
     assert whole.work.history == date(2024, 1, 2)
-    assert set(whole.beside) == {"loader", "repair", "poll bars"}
+    assert (set(whole.captures), set(whole.loaders)) == ({"capture"}, {"loader"})
+    assert set(whole.beside) == {"repair", "poll bars"}
     assert whole.beside["poll bars"][:6] == ("fetch", "SPY", "--table", "bars", "--poll", "5m")
     bare = plan_of(settings(**how), capture, ("quotes",), repairs=False, fetches=True, log="L", batch_seconds=0.5)
     assert (bare.work.tables, bare.work.live_tables) == ((), ())
-    assert list(bare.beside["loader"])[-2:] == ["--batch-seconds", "0.5"]
+    assert list(bare.loaders["loader"])[-2:] == ["--batch-seconds", "0.5"]
     assert not any("secret" in word for arguments in whole.beside.values() for word in arguments)
+
+
+def test_symbols_are_shared_out_over_captures_and_partitions_over_loaders() -> None:
+    how = {"TICKERPLANT_RUN_CAPTURES": "3", "TICKERPLANT_RUN_LOADERS": "2"}
+    plan = plan_of(settings(**how), capture, ("quotes",), repairs=False, fetches=False, log="L")
+    end = datetime(2026, 11, 23, 20, tzinfo=UTC)
+    assert {name: arguments(end) for name, arguments in plan.captures.items()} == {
+        f"capture {n}/3": ["capture", "--until", end.isoformat(), "--shard", f"{n}/3"] for n in (1, 2, 3)
+    }
+    assert dict(plan.loaders) == {
+        name: ["load", "--log", "L", "--follow", "--json"] for name in ("loader 1/2", "loader 2/2")
+    }
+    check_shares(("AAPL", "MSFT", "IBM"), 1)
+    check_shares(tickers(40, 7), 3)
+    for symbols in (("*",), ("AAPL",)):
+        with pytest.raises(UsageError, match="--shard"):
+            check_shares(symbols, 3)
+
+
+def test_several_captures_from_now_on_are_refused_in_words() -> None:
+    environment = {"TICKERPLANT_RUN_CAPTURES": "2"}
+    found = CliRunner().invoke(app, ["run", "--for", "1s", "--symbols", "A,B"], env=environment)
+    assert isinstance(found.exception, UsageError)
+    assert "TICKERPLANT_RUN_CAPTURES: expected 1" in str(found.exception)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated
+from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -85,7 +85,7 @@ def command(
     if _is_on_calendar(settings, request, calendar):
         _on_calendar(settings, request, store or settings.store, batch_seconds, able)
     else:
-        _once(request, store or settings.store, batch_seconds, able, as_json)
+        _once(settings, request, store or settings.store, batch_seconds, able, as_json)
 
 
 def _take(env: Path) -> None:
@@ -143,7 +143,7 @@ def _lines(data: Path, opened: ExitStack) -> IO[bytes]:
 
 
 def _plan(settings: Settings, request: Request, batch_seconds: float | None, repairs: bool) -> Plan:
-    from tickerplant.jobs.run_plan import plan_of
+    from tickerplant.jobs.run_plan import check_shares, plan_of
     from tickerplant.net.websocket import is_loopback
     from tickerplant.settings import names
 
@@ -153,6 +153,7 @@ def _plan(settings: Settings, request: Request, batch_seconds: float | None, rep
     def capture(end: datetime) -> list[str]:
         return ["capture", *given, "--encoding", request.encoding, "--until", end.isoformat(), "--json"]
 
+    check_shares(names(request.symbols) if request.symbols else settings.symbols, settings.run_captures)
     channels = names(request.channels) if request.channels else settings.channels
     simulated = is_loopback(request.url or settings.alpaca_url)
     assert request.log is not None
@@ -167,25 +168,46 @@ def _plan(settings: Settings, request: Request, batch_seconds: float | None, rep
     )
 
 
-def _once(request: Request, store: str, batch_seconds: float | None, repairs: bool, as_json: bool) -> None:
+def _once(
+    settings: Settings, request: Request, store: str, batch_seconds: float | None, repairs: bool, as_json: bool
+) -> None:
     """One capture with its load; ends when everything captured is loaded and every hole that can be is filled."""
-    from tickerplant.jobs.run_plan import loader_arguments
+    from tickerplant.jobs.run_plan import loader_arguments, numbered
     from tickerplant.jobs.supervise import Follower
 
+    if settings.run_captures > 1:
+        raise UsageError(
+            f"TICKERPLANT_RUN_CAPTURES: expected 1 for one capture from now on, was {settings.run_captures}; "
+            "do use --calendar, or `tickerplant capture --shard` for each"
+        )
     where, into = request.log, _into(request, store)
     assert where is not None
-    with Follower(loader_arguments(where, batch_seconds), into) as follower, ExitStack() as beside:
+    arguments = loader_arguments(where, batch_seconds)
+    followers = [Follower(arguments, into, name) for name in numbered("loader", settings.run_loaders)]
+    with ExitStack() as beside:
+        for follower in followers:
+            beside.enter_context(follower)
         if repairs:
             beside.enter_context(Follower(["repair", "--log", where, "--follow", "--json"], into, "repair"))
         captured = perform(request, as_json)
-    if follower.returncode != 0:
-        raise Fatal(
-            f"load: expected exit code 0, was {follower.returncode}; everything captured is in {where}, load it again"
-        )
-    loaded = json.loads(follower.output)
+    for follower in followers:
+        if follower.returncode != 0:
+            raise Fatal(
+                f"load: expected exit code 0, was {follower.returncode}; everything captured is in {where}, "
+                "load it again"
+            )
+    loaded = _together([json.loads(follower.output) for follower in followers])
     if as_json:
         console.print_json({"capture": asdict(captured), "load": loaded})
         return
     say(captured)
     c = loaded["counters"]
     console.out.print(f"{c['stored']:,} stored, {c['quarantined']:,} quarantined, {c['control']:,} control messages")
+
+
+def _together(loaded: list[dict[str, Any]]) -> dict[str, Any]:
+    """What several loaders did, as if it had been one."""
+    counters = {name: sum(one["counters"][name] for one in loaded) for name in loaded[0]["counters"]}
+    partitions = [partition for one in loaded for partition in one["partitions"]]
+    commits, seconds = sum(one["commits"] for one in loaded), max(one["seconds"] for one in loaded)
+    return {**loaded[0], "counters": counters, "commits": commits, "seconds": seconds, "partitions": partitions}

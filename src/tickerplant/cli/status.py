@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from tickerplant.jobs.coverage_report import Line
-    from tickerplant.jobs.status import Status
+    from tickerplant.jobs.status import PartitionStatus, Status
     from tickerplant.model import Store
 
 
@@ -23,10 +23,12 @@ def _lasted(gap: dict[str, Any]) -> str:
 
 
 def _sheets(status: Status) -> list[Table]:
-    log = console.sheet("Log", "partition", "log", "behind", "received", "stored", "quarantined", "control")
+    names = ("partition", "log", "behind", "lag", "loader", "received", "stored", "quarantined", "control")
+    log = console.sheet("Log", *names)
     for p in status.partitions:
         numbers = (p.received, p.stored, p.quarantined, p.control)
-        log.add_row(p.partition, console.size(p.log_bytes), console.size(p.lag_bytes), *(f"{n:,}" for n in numbers))
+        shown = (console.size(p.log_bytes), *_behind(p), console.plain(p.loader or "nobody"))
+        log.add_row(p.partition, *shown, *(f"{n:,}" for n in numbers))
     kind = f"{status.layout}, {status.version}" if status.version else status.layout
     tables = console.sheet(f"Tables ({kind}), times UTC", "table", "rows", "symbols", "first", "last", "bytes")
     for t in status.tables:
@@ -41,6 +43,16 @@ def _sheets(status: Status) -> list[Table]:
     for q in status.quarantine:
         quarantine.add_row(q["partition"], f"{q['messages']:,}", q["state"], console.plain(q["reason"]))
     return [log, tables, *([gaps] if status.gaps else []), *([quarantine] if status.quarantine else [])]
+
+
+def _behind(p: PartitionStatus) -> tuple[str, str]:
+    """How much of a partition is not loaded, and for how long."""
+    least = "at least " if p.lag_is_least else ""
+    much = console.size(p.lag_bytes) if p.lag_records is None else f"{least}{p.lag_records:,} records"
+    much = much if p.lag_records else console.size(p.lag_bytes)
+    if p.lag_seconds is None:
+        return ("unknown" if p.lag_records is None and not p.lag_bytes else much), "unknown"
+    return much, f"{least}{p.lag_seconds:,.1f} s" if p.lag_seconds else ""
 
 
 def _coverage_sheet(lines: list[Line]) -> Table:

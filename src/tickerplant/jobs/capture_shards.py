@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from tickerplant.errors import UsageError
 
+_PARTITION = re.compile(r".+\..+\.\d+of(\d+)")
 _FORM = re.compile(r"(\d{1,4})/(\d{1,4})")
 
 
@@ -39,3 +40,9 @@ class Shard:
         if not found:
             raise UsageError(f"--shard {self.number}/{self.of}: expected a symbol at least, was none; use fewer shards")
         return found
+
+
+def shares_of(partition: str) -> int:
+    """Over how many captures the symbols of a partition's feed were shared out: 4 for `alpaca.sip.2of4`, else 1."""
+    found = _PARTITION.fullmatch(partition)
+    return int(found[1]) if found else 1

@@ -14,18 +14,20 @@ from pathlib import Path
 
 from tickerplant.bucket import is_bucket
 from tickerplant.calendar import session_at
-from tickerplant.clock import now_ns, utc_now
+from tickerplant.clock import utc_now
 from tickerplant.errors import TickerplantError
 from tickerplant.jobs.accounts import LIMITS_FILE, account, limits_of, rest_of
+from tickerplant.jobs.capture_shards import shares_of
 from tickerplant.jobs.check import check_clock, nearest_folder, owned
 from tickerplant.jobs.finding import Check, Outcome
+from tickerplant.jobs.lag import lags, waiting
+from tickerplant.jobs.load_decode import feed_of
 from tickerplant.jobs.load_repair import live_partitions
+from tickerplant.jobs.load_share import SEATS
 from tickerplant.logs import AnyLog, open_log
 from tickerplant.logs.files import FilesLog
-from tickerplant.logs.kinesis.log import KinesisLog
 from tickerplant.logs.layout import SHIPPED
-from tickerplant.logs.s3_spool import Waiting
-from tickerplant.model import Log, Record, Store
+from tickerplant.model import Log, Store
 from tickerplant.net.limits import Limiter, account_name
 from tickerplant.settings import Settings
 from tickerplant.stores import StoreOptions, is_postgres, open_store
@@ -51,10 +53,7 @@ select what, outcome, error, started_at from (
 
 
 def health(settings: Settings, options: StoreOptions, now: datetime | None = None) -> list[Check]:
-    """All findings, the worst of each kind named. A store that is away is a finding, not an error.
-
-    How far a log on Kinesis is loaded is not told: the stream would have to be read for it.
-    """
+    """All findings, the worst of each kind named. A store that is away is a finding, not an error."""
     at = now or utc_now()
     log = open_log(settings.log)
     found = [*_shipping(settings, log), *_disks(settings, log), check_clock(), *_quotas(settings)]
@@ -67,7 +66,7 @@ def health(settings: Settings, options: StoreOptions, now: datetime | None = Non
     except TickerplantError as error:
         return [*found, Check("store", "fail", str(error), "start the server, or `tickerplant config`")]
     try:
-        found += [*(_lags(log, store) if isinstance(log, FilesLog) else ()), *_stored(store, at)]
+        found += [*_lags(log, store), *_loaders(settings, store), *_stored(store, at)]
     except TickerplantError as error:
         found.append(Check("store", "fail", str(error), "start the server, or `tickerplant config`"))
     finally:
@@ -90,12 +89,22 @@ def _feeds(log: AnyLog, at: datetime) -> Iterator[Check]:
         name, age = f"feed {partition}", _age(log, partition)
         if running is None:
             yield Check(name, "ok", "no session now", value=age)
+        elif partition not in owners and (count := _captured_in(partition, owners)):
+            yield Check(name, "ok", f"captured in {count} now", value=age)
         elif partition not in owners:
             yield Check(name, "fail", "no capture runs in a session", "tickerplant run, or capture", age)
         elif age > _SILENT_S:
             yield Check(name, "fail", f"nothing written for {age:,.0f} s", "look at the capture's log lines", age)
         else:
             yield Check(name, "ok", f"written to {age:,.0f} s ago", value=age)
+
+
+def _captured_in(partition: str, owners: set[str]) -> str:
+    """In how many shares the feed of a partition is captured now, when that is another number than the partition's."""
+    feed = feed_of(partition)
+    running = {shares_of(p) for p in owners if feed_of(p) == feed}
+    found = max(running - {shares_of(partition)}, default=0)
+    return f"{found} shares" if found > 1 else "one" if found else ""
 
 
 def _age(log: AnyLog, partition: str) -> float:
@@ -108,19 +117,9 @@ def _age(log: AnyLog, partition: str) -> float:
     return math.inf
 
 
-def _waiting(log: AnyLog, limit_bytes: int) -> list[Waiting]:
-    if isinstance(log, KinesisLog):
-        return log.waiting(limit_bytes)
-    if log.is_here:
-        return []
-    from tickerplant.logs.s3 import waiting_in
-
-    return waiting_in(log, limit_bytes)
-
-
 def _shipping(settings: Settings, log: AnyLog) -> Iterator[Check]:
     """What of a log on S3 or Kinesis waits on this machine, and why."""
-    for one in _waiting(log, settings.spool_bytes):
+    for one in waiting(log, settings.spool_bytes):
         name, trouble = f"spool {one.partition}", one.trouble
         shown = f"{one.bytes:,} bytes in {one.segments} segments wait, {one.limit_bytes:,} allowed"
         if trouble:
@@ -167,17 +166,21 @@ def _quotas(settings: Settings) -> Iterator[Check]:
 
 def _lags(log: Log, store: Store) -> Iterator[Check]:
     """How long ago the oldest record that is not loaded was received, by partition."""
-    for partition in log.partitions():
-        reader = log.reader(partition, store.progress(partition).position)
-        try:
-            entries = reader.read(1)
-        finally:
-            reader.close()
-        received = [e.item.received_at for e in entries if isinstance(e.item, Record)]
-        lag = max(0.0, now_ns() / 1e9 - received[0] / 1e9) if received else 0.0
-        outcome: Outcome = "fail" if lag > _LAG_FAIL_S else "warn" if lag > _LAG_WARN_S else "ok"
-        shown = f"{lag:,.0f} s behind" if lag else "everything is loaded"
-        yield Check(f"lag {partition}", outcome, shown, "" if outcome == "ok" else "tickerplant load --follow", lag)
+    for partition, lag in lags(log, {p: store.progress(p).position for p in log.partitions()}).items():
+        behind = lag.seconds or 0.0
+        outcome: Outcome = "fail" if behind > _LAG_FAIL_S else "warn" if behind > _LAG_WARN_S else "ok"
+        shown = "unknown" if lag.seconds is None else f"{behind:,.0f} s behind" if behind else "everything is loaded"
+        do = "" if outcome == "ok" else "tickerplant load --follow"
+        yield Check(f"lag {partition}", outcome, shown, do, lag.seconds)
+
+
+def _loaders(settings: Settings, store: Store) -> Iterator[Check]:
+    """How many loaders share the log; none may be right, and lags tell when it is not."""
+    wanted, found = settings.run_loaders, len(store.loaders(SEATS))
+    if wanted > 1 and found:
+        outcome: Outcome = "warn" if found < wanted else "ok"
+        do = "" if outcome == "ok" else "look at the loaders' log lines"
+        yield Check("loaders", outcome, f"{found} of {wanted} follow the log", do, found)
 
 
 def _stored(store: Store, at: datetime) -> Iterator[Check]:

@@ -1,7 +1,7 @@
 """Load: the log's records into the store, each exactly once, as a batch or following the live tail.
 
 What cannot be decoded goes to `quarantine`, connection records and damage to `gaps`. Answers of repairs wait until
-everything live that they are compared with is in the store.
+everything live that they are compared with is in the store. Those who follow a log into one store share its partitions.
 """
 
 from __future__ import annotations
@@ -12,15 +12,18 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from math import inf
 from threading import Event
 from typing import TypeAlias
 
 import structlog
 
-from tickerplant.errors import Busy
+from tickerplant.clock import now_ns
+from tickerplant.errors import Busy, Retryable
 from tickerplant.jobs.load_decode import decode_entries, feed_of, quarantine_batch, split_at_cuts
 from tickerplant.jobs.load_partition import LoadOptions, PartitionLoader, PartitionState
 from tickerplant.jobs.load_repair import RepairLoader, is_repair
+from tickerplant.jobs.load_share import Share
 from tickerplant.jobs.patience import Patience
 from tickerplant.model import Counters, Log, Store, Vendor
 
@@ -40,7 +43,7 @@ log_lines = structlog.get_logger()
 VendorOf = Callable[[str], Vendor]
 Loader: TypeAlias = PartitionLoader | RepairLoader
 
-_WAITING_S = 0.1
+_WAITING_S, _ASK_AGAIN_S = 0.1, 5.0
 
 
 @dataclass(frozen=True)
@@ -68,15 +71,67 @@ class _Loading:
     done: dict[str, Loader] = field(default_factory=dict)
     held: dict[str, ExitStack] = field(default_factory=dict)
     waiting: set[str] = field(default_factory=set)
+    share: Share | None = None
+    names: list[str] = field(default_factory=list)
+    ask_again_at: float = -inf
+    given: Counters = Counters()
+    given_commits: int = 0
 
     def adopt(self, wanted: Sequence[str] | None) -> None:
-        """Take over partitions that are new and have no other loader; the others stay in `waiting`."""
-        for partition in self.log.partitions():
+        """Take over partitions that are new and have no other loader, up to our share; those of others stay in
+        `waiting`. What is more than our share, because a loader came, is given up."""
+        names = self._partitions()
+        limit = self.share.limit(len(names)) if self.share else len(names)
+        for partition in list(self.loaders)[limit:]:
+            self.give(partition)
+        if self.share and self.share.loaders > 1 and self.stop.is_set():
+            return
+        for partition in names:
+            if len(self.loaders) >= limit:
+                return
             is_known = partition in self.loaders or partition in self.done
             if not is_known and (wanted is None or partition in wanted) and self._owns(partition):
                 self.loaders[partition] = self._loader(partition)
                 said = log_lines.debug if self.options.leave_busy else log_lines.info
                 said("loading", partition=partition, position=self.loaders[partition].state.position)
+
+    def _partitions(self) -> list[str]:
+        """The log's partitions; while following, those known before when it does not answer, for some seconds."""
+        if time.monotonic() < self.ask_again_at:
+            return self.names
+        try:
+            self.names = self.log.partitions()
+        except Retryable as problem:
+            if not self.options.follow:
+                raise
+            self.ask_again_at = time.monotonic() + _ASK_AGAIN_S
+            log_lines.warning("log away", problem=str(problem))
+        return self.names
+
+    def give(self, partition: str) -> None:
+        """Give a partition up, with everything read of it committed."""
+        try:
+            self.loaders[partition].finish()
+        except Busy as problem:
+            return self.lose(partition, problem)
+        self._left(partition)
+        log_lines.info("partition given up", partition=partition)
+
+    def lose(self, partition: str, problem: Busy) -> None:
+        """Another loader has a partition of ours, as after its server was away: what we read of it is its to load.
+
+        Without others to share with the error is raised."""
+        if self.share is None:
+            raise problem
+        self.loaders[partition].abandon()
+        self._left(partition)
+        self.waiting.add(partition)
+        log_lines.warning("partition lost to another loader", partition=partition, problem=str(problem))
+
+    def _left(self, partition: str) -> None:
+        loader = self.loaders.pop(partition)
+        self.given, self.given_commits = self.given + loader.gained, self.given_commits + loader.state.commits
+        self.held.pop(partition).close()
 
     def _loader(self, partition: str) -> Loader:
         vendor, patience = self.vendor_of(feed_of(partition)[0]), self.patience_with(partition)
@@ -130,17 +185,18 @@ class _Loading:
 
 
 def _pump(loading: _Loading, wanted: Sequence[str] | None, stop: Event, report: Callable[..., None]) -> None:
-    """Step through all partitions until there is nothing more, or, when following, until told to stop.
+    """Step through all partitions until there is nothing more, or, when following, until told to stop and all that was
+    received by then is loaded.
 
     Damage at the very end is loaded when nothing else is left; a follower waits for the line after it.
     """
+    until: float = inf
     while True:
         stopping = stop.is_set()
+        if stopping:
+            until = min(until, now_ns())
         loading.adopt(wanted)
-        busy = False
-        for loader in loading.loaders.values():
-            busy |= loader.step()
-            report(loading.states())
+        busy = _step_all(loading, until, report)
         if not busy and not stopping and not loading.options.follow:
             busy = any(loader.step_at_end() for loader in loading.loaders.values()) or loading.settle()
         if busy and not (stopping and not loading.options.follow):
@@ -154,6 +210,20 @@ def _pump(loading: _Loading, wanted: Sequence[str] | None, stop: Event, report: 
         if loading.waiting and not loading.options.follow:
             loading.release()
         stop.wait(_WAITING_S if loading.waiting else loading.options.idle_s)
+
+
+def _step_all(loading: _Loading, until: float, report: Callable[..., None]) -> bool:
+    """Step once in each partition; whether any may hold more that was received until then (ns)."""
+    busy = False
+    for partition, loader in list(loading.loaders.items()):
+        try:
+            has_read = loader.step()
+        except Busy as problem:
+            loading.lose(partition, problem)
+            continue
+        busy |= has_read and not loader.is_past(until)
+        report(loading.states())
+    return busy
 
 
 @contextmanager
@@ -181,22 +251,28 @@ def load(
 
     Idempotent: run it twice, kill it anywhere, run two at once (the second waits for the first), the tables are the
     same. With `follow` it goes on until `stop`, and then ends at the log's end of that moment; a store that is away is
-    waited for (a batch run raises Retryable). A batch run ends at the log's present end, a torn last line included when
-    the partition has no owner. As nothing follows that line, its gap ends where it starts; a load from scratch that
-    finds a line after it gives the same gap its real end.
+    waited for (a batch run raises Retryable). Followers of all partitions share them, each about as many.
 
-    Raises Busy when another loader took the partition over, and what the store raises.
+    A batch run ends at the log's present end, a torn last line included when the partition has no owner. As nothing
+    follows that line, its gap ends where it starts; a load from scratch that finds a line after it gives the same gap
+    its real end.
+
+    Raises Busy when another loader took a partition over that is not shared, and what the store raises.
     """
     options, stop = options or LoadOptions(), stop or Event()
     began = time.monotonic()
     with _rare_collections(), ThreadPoolExecutor(1, "commit") as committer, ExitStack() as leases:
         loading = _Loading(log, store, vendor_of, options, leases, committer, stop)
+        if options.follow and partitions is None and not options.leave_busy:
+            loading.share = Share(store)
+            leases.callback(loading.share.close)
         try:
             _pump(loading, partitions, stop, report)
         finally:
             for loader in loading.loaders.values():
                 loader.finish()
         report(loading.states())
-    gained = sum((loader.gained for loader in loading.everything()), Counters())
+    gained = sum((loader.gained for loader in loading.everything()), loading.given)
     states = loading.states()
-    return LoadSummary(gained, sum(s.commits for s in states), time.monotonic() - began, states)
+    commits = loading.given_commits + sum(s.commits for s in states)
+    return LoadSummary(gained, commits, time.monotonic() - began, states)

@@ -80,8 +80,12 @@ class PartitionLoader:
         self._batch: _MicroBatch | None = None
         self._in_flight: Future[PartitionState] | None = None
         self._counters = progress.counters
-        self._taken = progress.position
+        self._taken, self._taken_at = progress.position, 0
         self._tail: Position | None = None
+
+    def is_past(self, until: float) -> bool:
+        """Whether something that was received after `until` (ns) has been read."""
+        return self._taken_at > until
 
     @property
     def gained(self) -> Counters:
@@ -127,7 +131,8 @@ class PartitionLoader:
         batch.counters += counters
         self._taken = batch.end = entries[-1].end
         last = entries[-1].item
-        batch.received_at = last.received_at if isinstance(last, Record) else batch.received_at
+        if isinstance(last, Record):
+            batch.received_at = self._taken_at = last.received_at
         self._batch = batch
 
     def _is_due(self) -> bool:
@@ -162,6 +167,11 @@ class PartitionLoader:
     def _collect(self, wait: bool) -> None:
         if self._in_flight is not None and (wait or self._in_flight.done()):
             self.state, self._in_flight = self._in_flight.result(), None
+
+    def abandon(self) -> None:
+        """Release the reader and leave what is not committed."""
+        self._batch = self._in_flight = None
+        self._reader.close()
 
     def finish(self) -> None:
         """Commit what is left and release the reader."""

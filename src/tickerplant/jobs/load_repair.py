@@ -115,6 +115,10 @@ class RepairLoader:
         self._taken = progress.position
         self._looked_at = 0.0
 
+    def is_past(self, until: float) -> bool:
+        """False: answers come seldom, so nothing keeps a stop waiting."""
+        return False
+
     @property
     def gained(self) -> Counters:
         """What this run committed."""
@@ -128,7 +132,7 @@ class RepairLoader:
         if self._units and self._units[0].is_whole:
             is_due = look or time.monotonic() - self._looked_at >= _LOOK_S
             return is_due and self._commit_first()
-        entries = self._reader.read(1 << 20)
+        entries = self._patience.call(lambda: self._reader.read(1 << 20))
         for entry in entries:
             self._take(entry)
         return bool(entries)
@@ -139,6 +143,10 @@ class RepairLoader:
 
     def commit(self, wait: bool = False) -> None:
         """Nothing is collected: each request is committed in its step."""
+
+    def abandon(self) -> None:
+        """The same as `finish`: nothing is collected."""
+        self.finish()
 
     def finish(self) -> None:
         """Release the reader."""

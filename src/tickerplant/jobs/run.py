@@ -40,11 +40,12 @@ _DRAIN_S = 600.0
 
 @dataclass(frozen=True)
 class Plan:
-    """What runs. `capture` gives the arguments of a capture that ends at a moment; `beside` are commands that run
-    throughout, by name; `health` those of the health check."""
+    """What runs. `captures` give, by name, the arguments of a capture that ends at a moment; `loaders` and `beside` are
+    commands that run throughout, by name; `health` those of the health check."""
 
     work: Work
-    capture: Callable[[datetime], Sequence[str]]
+    captures: Mapping[str, Callable[[datetime], Sequence[str]]]
+    loaders: Mapping[str, Sequence[str]]
     beside: Mapping[str, Sequence[str]]
     health: Sequence[str] = ("health", "--alert", "--json")
     health_every: timedelta = HEALTH_EVERY
@@ -103,8 +104,9 @@ class Conductor:
 
     def __init__(self, plan: Plan, log: Log, store: AnyStore, around: Surroundings) -> None:
         self._plan, self._log, self._store = plan, log, store
-        self._capture = Daemon("capture", around)
-        self._beside = {name: Daemon(name, around) for name in plan.beside}
+        self._captures, self._loaders, self._beside = (
+            {name: Daemon(name, around) for name in names} for names in (plan.captures, plan.loaders, plan.beside)
+        )
         self._runner = Runner(store, around)
         self._health = Beat(plan.health, plan.health_every, around)
         self._known = _Known()
@@ -113,9 +115,10 @@ class Conductor:
         """One round: capture on or off, everything else kept running, the next errand begun when none runs."""
         now = utc_now()
         begin, end = agenda.capture_window(now)
-        self._capture.look(self._plan.capture(end) if begin <= now < end else None)
-        for name, daemon in self._beside.items():
-            daemon.look(self._plan.beside[name])
+        for name, daemon in self._captures.items():
+            daemon.look(self._plan.captures[name](end) if begin <= now < end else None)
+        for name, daemon in (*self._loaders.items(), *self._beside.items()):
+            daemon.look(self._plan.loaders.get(name) or self._plan.beside[name])
         self._health.look(now)
         has_ended = self._runner.look()
         if has_ended or time.monotonic() - self._known.at >= _READ_S:
@@ -125,13 +128,11 @@ class Conductor:
         return self._view(now)
 
     def end(self) -> None:
-        """End every child: first who writes to the log, last the loader, which finishes what the log holds."""
-        loader = self._beside.get("loader")
+        """End every child: first who writes to the log, last the loaders, which finish what the log holds."""
         self._runner.stop()
         self._health.stop()
-        first = [self._capture, *(d for d in self._beside.values() if d is not loader)]
-        _wait_for(first)
-        _wait_for([loader] if loader else [])
+        _wait_for([*self._captures.values(), *self._beside.values()])
+        _wait_for([*self._loaders.values()])
 
     def _read(self, now: datetime) -> None:
         try:
@@ -156,7 +157,7 @@ class Conductor:
     def _view(self, now: datetime) -> View:
         known = self._known
         at = time.monotonic()
-        daemons = (self._capture, *self._beside.values())
+        daemons = (*self._captures.values(), *self._loaders.values(), *self._beside.values())
         done = sorted(((*name, d.ended) for name, d in known.ledger.items()), key=lambda x: x[2])
         return View(
             now,

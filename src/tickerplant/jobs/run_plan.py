@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import TypeAlias
 
 from tickerplant.errors import UsageError
 from tickerplant.jobs.accounts import choose
 from tickerplant.jobs.agenda import Work
+from tickerplant.jobs.capture_shards import Shard
 from tickerplant.jobs.run import Plan
 from tickerplant.settings import Settings
 from tickerplant.vendors import vendors
+
+Capture: TypeAlias = Callable[[datetime], Sequence[str]]
+"""The arguments of a capture that ends at a moment."""
 
 _LIVE = {"quotes": "quotes", "trades": "trades", "bars": "bars", "updated_bars": "bars"}
 
 
 def plan_of(
     settings: Settings,
-    capture: Callable[[datetime], Sequence[str]],
+    capture: Capture,
     channels: Sequence[str],
     *,
     repairs: bool,
@@ -26,7 +31,8 @@ def plan_of(
     batch_seconds: float | None = None,
 ) -> Plan:
     """The plan of a plant. `fetches` is whether vendors may be asked at all, `repairs` for history after gaps."""
-    beside: dict[str, Sequence[str]] = {"loader": loader_arguments(log, batch_seconds)}
+    loaders = dict.fromkeys(numbered("loader", settings.run_loaders), loader_arguments(log, batch_seconds))
+    beside: dict[str, Sequence[str]] = {}
     if repairs:
         beside["repair"] = ("repair", "--log", log, "--follow", "--json")
     selection = chosen(settings)
@@ -35,7 +41,29 @@ def plan_of(
         beside[f"poll {table}"] = ("fetch", *selection, "--table", table, "--poll", every, "--log", log, "--json")
     live = tuple(dict.fromkeys(_LIVE[c] for c in channels if c in _LIVE)) if repairs else ()
     work = Work(tables, selection, live, settings.run_history)
-    return Plan(work, capture, beside)
+    return Plan(work, _captures(capture, settings.run_captures), loaders, beside)
+
+
+def numbered(name: str, count: int) -> list[str]:
+    """Names of so many of a kind: `loader`, or `loader 1/3` and so on."""
+    return [name] if count == 1 else [f"{name} {n + 1}/{count}" for n in range(count)]
+
+
+def _captures(capture: Capture, count: int) -> dict[str, Capture]:
+    """One capture of all symbols, or several, each of its share."""
+    if count == 1:
+        return {"capture": capture}
+
+    def sharded(shard: str) -> Capture:
+        return lambda end: [*capture(end), "--shard", shard]
+
+    return {name: sharded(name.removeprefix("capture ")) for name in numbered("capture", count)}
+
+
+def check_shares(symbols: Sequence[str], count: int) -> None:
+    """Raises UsageError when symbols cannot be shared out over so many captures."""
+    for number in range(1, count + 1) if count > 1 else ():
+        Shard(number, count).share(tuple(symbols))
 
 
 def loader_arguments(log: str, batch_seconds: float | None) -> list[str]:

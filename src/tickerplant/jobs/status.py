@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from tickerplant.jobs.lag import lags
 from tickerplant.logs.kinesis.log import KinesisLog
-from tickerplant.model import Counters, Log, Segment, split_position
+from tickerplant.model import Counters, Lag, Log, Progress, Segment, split_position
 from tickerplant.tables import TABLES, VENDOR_TABLES
 
 if TYPE_CHECKING:
@@ -16,7 +18,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PartitionStatus:
-    """One partition: bytes in the log, bytes not loaded yet, counters at the loaded position."""
+    """One partition: bytes in the log, bytes not loaded yet, counters at the loaded position.
+
+    `lag_seconds` since the oldest record not loaded was received (0: none), `lag_records` that are not loaded, as far
+    as seen from this machine, None when unknown; `lag_is_least`: both may be more. `loader` is who loads it now.
+    """
 
     partition: str
     segments: int
@@ -28,6 +34,10 @@ class PartitionStatus:
     stored: int
     quarantined: int
     control: int
+    lag_seconds: float | None = None
+    lag_records: int | None = None
+    lag_is_least: bool = False
+    loader: str | None = None
 
     @property
     def is_balanced(self) -> bool:
@@ -84,9 +94,16 @@ def behind(log: Log, store: AnyStore) -> int:
     return unsent + sum(_lag(log.segments(name), store.progress(name).position) for name in log.partitions())
 
 
-def _partition(log: Log, store: AnyStore, name: str) -> PartitionStatus:
-    segments, progress = log.segments(name), store.progress(name)
-    counters = progress.counters
+def _partitions(log: Log, store: AnyStore) -> Iterator[PartitionStatus]:
+    names = log.partitions()
+    progress = {name: store.progress(name) for name in names}
+    behind_by, loaders = lags(log, {name: p.position for name, p in progress.items()}), store.loaders(names)
+    for name in names:
+        yield _partition(log, name, progress[name], behind_by[name], loaders.get(name))
+
+
+def _partition(log: Log, name: str, progress: Progress, lag: Lag, loader: str | None) -> PartitionStatus:
+    segments, counters = log.segments(name), progress.counters
     return PartitionStatus(
         name,
         len(segments),
@@ -98,6 +115,10 @@ def _partition(log: Log, store: AnyStore, name: str) -> PartitionStatus:
         counters.stored,
         counters.quarantined,
         counters.control,
+        None if lag.seconds is None else round(lag.seconds, 3),
+        lag.records,
+        lag.is_least,
+        loader,
     )
 
 
@@ -119,7 +140,7 @@ def _ledger(store: AnyStore) -> Counters:
 
 def status(log: Log, store: AnyStore, gap_limit: int = 50) -> Status:
     """Read the state of a plant; changes nothing and blocks nobody."""
-    partitions = tuple(_partition(log, store, name) for name in log.partitions())
+    partitions = tuple(_partitions(log, store))
     ledger = _ledger(store)
     # Dropped rows before rows: what is dropped meanwhile is missing for a moment, never counted twice.
     housing, sizes, dropped = store.housing(), store.sizes(), store.retired()

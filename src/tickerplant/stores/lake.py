@@ -21,7 +21,7 @@ from tickerplant.stores.lake_history import pack
 from tickerplant.stores.lake_log import CHECKPOINT_EVERY, RETIRED, Moved, TableLog
 from tickerplant.stores.lake_marts import FOLDER, Marts
 from tickerplant.stores.lake_rewrite import Merging, merge_small, upsert
-from tickerplant.stores.lease import FileLease
+from tickerplant.stores.lease import FileLease, holder
 from tickerplant.stores.object_path import Folder, map_in, open_parquet
 from tickerplant.tables import PLANT_TABLES, POSITIONS, TABLES, VENDOR_TABLES
 
@@ -133,13 +133,25 @@ class LakeStore:
         self._writable("load")
         return self._lease(partition, f"loading {partition} into {self.url}", wait_s)
 
+    def loaders(self, partitions: Sequence[str]) -> dict[str, str]:
+        """Who owns the loading of each of some partitions now; those that nobody loads are left out."""
+        paths = {name: self.root / "_leases" / _lease_file(name) for name in partitions}
+        found: dict[str, str | None]
+        if isinstance(self.root, Path):
+            found = {name: holder(path) for name, path in paths.items() if isinstance(path, Path)}
+        else:
+            from tickerplant.stores.object_lease import holders
+
+            found = holders({name: path for name, path in paths.items() if not isinstance(path, Path)})
+        return {name: who for name, who in found.items() if who}
+
     def transforming(self) -> Lease:
         """Be the only one that builds marts. Raises Busy while another does."""
         self._writable("transform")
         return self._lease(f"transform {self.marts.root.name}", f"transforming {self.url}", 0)
 
     def _lease(self, name: str, what: str, wait_s: float | None = None) -> Lease:
-        file = f"{quote(name, safe='')}.lock"
+        file = _lease_file(name)
         if isinstance(self.root, Path):
             return FileLease(self.root / "_leases" / file, what, wait_s)
         from tickerplant.stores.object_lease import ObjectLease
@@ -230,6 +242,10 @@ class LakeStore:
     def _writable(self, what: str) -> None:
         if self._read_only:
             raise UsageError(f"{self.url}: expected a store opened for writing to {what}, was read-only")
+
+
+def _lease_file(name: str) -> str:
+    return f"{quote(name, safe='')}.lock"
 
 
 def _by_table(batches: Sequence[Batch]) -> list[tuple[Table, pa.Table]]:

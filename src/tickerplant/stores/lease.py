@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import socket
 import time
 from pathlib import Path
 from types import TracebackType
@@ -36,7 +37,7 @@ class FileLease:
         try:
             self._acquire(descriptor)
             os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+            os.pwrite(descriptor, f"{os.getpid()} on {socket.gethostname()}\n".encode(), 0)
         except BaseException:
             os.close(descriptor)
             raise
@@ -54,13 +55,32 @@ class FileLease:
         deadline = None if self._wait_s is None else time.monotonic() + self._wait_s
         told = False
         while not _locked(descriptor):
-            owner = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            owner = _written(descriptor) or "unknown"
             if deadline is not None and time.monotonic() >= deadline:
                 raise Busy(f"{self._what}: expected to be the only owner, was owned by process {owner}")
             if not told:
                 log.info("waiting", what=self._what, owner=owner)
                 told = True
             time.sleep(_POLL_S)
+
+
+def holder(path: Path) -> str | None:
+    """Who holds a lease now; None when nobody does. Whoever tries to take it in that instant may find it held."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return f"process {_written(descriptor) or 'unknown'}"
+    finally:
+        os.close(descriptor)
+    return None
+
+
+def _written(descriptor: int) -> str:
+    return os.pread(descriptor, 300, 0).decode("utf-8", "replace").strip()
 
 
 def _locked(descriptor: int) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 from uuid import uuid4
@@ -18,6 +20,7 @@ log = structlog.get_logger()
 
 LEASE_S, RENEW_S = 30.0, 8.0
 _POLL_S = 0.5
+_AT_ONCE = 8
 
 
 class ObjectLease:
@@ -69,3 +72,14 @@ class ObjectLease:
                     return
             except TickerplantError as error:
                 log.warning("lease not renewed", what=self._what, error=str(error))
+
+
+def holders(paths: Mapping[str, ObjectPath]) -> dict[str, str | None]:
+    """Who holds each of some leases now, None where nobody does. A request for each."""
+
+    def who(path: ObjectPath) -> str | None:
+        owner = BucketLease(path.bucket, path.key, "", LEASE_S).owner()
+        return owner.who if owner else None
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return dict(zip(paths, pool.map(who, paths.values()), strict=True))

@@ -21,7 +21,7 @@ from tickerplant.schema import Table, quoted
 from tickerplant.stores.options import StoreOptions
 from tickerplant.stores.postgres_copy import Part, copy, parts, without_nul
 from tickerplant.stores.postgres_layout import Layout, layout_for
-from tickerplant.stores.postgres_lease import AdvisoryLease
+from tickerplant.stores.postgres_lease import AdvisoryLease, holders
 from tickerplant.stores.postgres_link import Link, connect, masked, named, raw
 from tickerplant.stores.postgres_marks import touch
 from tickerplant.stores.postgres_partitions import within
@@ -173,6 +173,9 @@ class PostgresStore:
 
     def _write(self, partition: str, start: int, end: int, found: Sequence[Part], counters: Counters) -> None:
         link, layout = self._ready(), self._layout_now()
+        lease = self._leases.get(partition)
+        if lease is not None and lease.is_lost:
+            raise Busy(f"{self.url}: expected to own the loading of {partition} again, was owned by another loader")
         for table, day, _ in found:
             if day is not None:
                 layout.ensure(link, table, [day])
@@ -230,6 +233,11 @@ class PostgresStore:
         self._writable("load")
         lease = AdvisoryLease(self, partition, f"loading {partition} into {self.url}", wait_s)
         return lease
+
+    def loaders(self, partitions: Sequence[str]) -> dict[str, str]:
+        """Who owns the loading of each of some partitions now; those that nobody loads are left out."""
+        with named(self.url):
+            return holders(self._reader.rows, self.options.schema, partitions)
 
     def transforming(self) -> AdvisoryLease:
         """Be the only one that builds marts. Raises Busy while another does."""

@@ -72,6 +72,14 @@ class Reader:
             held.enter_context(link.transaction())
             yield link
 
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """The rows of one statement of ours about the server itself, outside of any transaction."""
+        if not self._is_proven:
+            self._prove()
+        self._pool.open()
+        with ExitStack() as held:
+            return self._taken(held).execute(raw(sql)).fetchall()
+
     def _taken(self, held: ExitStack) -> Link:
         try:
             return held.enter_context(self._pool.connection(_PATIENCE_S))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import struct
 import zlib
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -51,6 +52,14 @@ def split_name(name: str) -> tuple[str, int, int]:
     """`(partition, lane, lanes)` of a name from `lane_name`; lanes 0 for WHOLE."""
     found = _LANE.fullmatch(name)
     return (found[1], int(found[2]), int(found[3])) if found else (name, WHOLE, 0)
+
+
+def ends_by_name(name: str, ends: Sequence[int]) -> Iterator[tuple[str, int]]:
+    """The lanes of the partition that a lane is of, with the receipts of their last lines as the head of a record
+    tells them: that without symbols first."""
+    partition, _, _ = split_name(name)
+    for lane, end in enumerate(ends, WHOLE):
+        yield lane_name(partition, lane, len(ends) - 1), end
 
 
 def hash_key(name: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tickerplant.errors import UsageError
@@ -22,7 +22,7 @@ from tickerplant.logs.layout import make_folder, vendor_and_feed
 from tickerplant.logs.reader import START
 from tickerplant.logs.s3_spool import Waiting, read_trouble
 from tickerplant.logs.writer import DEFAULTS, Options
-from tickerplant.model import Position, Segment, split_position
+from tickerplant.model import Lag, Position, Segment, split_position
 from tickerplant.settings import Settings, read_settings
 
 _LOOK_S = 2.0
@@ -77,9 +77,7 @@ class KinesisLog:
 
         Numbers and sizes are those of positions; they are times, not bytes.
         """
-        whole, _, _ = split_name(partition)
-        state = read_cursor(self._options.spool / whole).lanes.get(partition)
-        end = max(state.acked + 1 if state else 0, self._bookmarks(partition).last)
+        end = self._end(partition)
         number, size = split_position(Position(end))
         if not end:
             return []
@@ -89,6 +87,18 @@ class KinesisLog:
     def present_end(self) -> Position:
         """A position behind everything that was received until now."""
         return Position(time.time_ns())
+
+    def lags(self, positions: Mapping[str, Position], now_ns: int) -> dict[str, Lag]:
+        """How far readers at these positions of partitions are behind the stream's end; two or three calls a shard."""
+        from tickerplant.logs.kinesis.tip import look
+
+        known = {name: end - 1 for name in positions if (end := self._end(name))}
+        return look(self._connected(), positions, known, now_ns)
+
+    def _end(self, partition: str) -> int:
+        """Where a partition is known to end on this machine; 0 when nothing is known."""
+        state = read_cursor(self._options.spool / split_name(partition)[0]).lanes.get(partition)
+        return max(state.acked + 1 if state else 0, self._bookmarks(partition).last)
 
     def reader(self, partition: str, start: Position = START) -> LaneReader:
         """A reader from `start`, which must be a line's end; 0 is the oldest line that the stream holds."""

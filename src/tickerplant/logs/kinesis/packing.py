@@ -5,8 +5,9 @@
     {"crc":...
 
 `prev` is the receipt of the lane's line before (-1: none), `since` that of its first line ever; so a reader sees that
-records are missing, and which time they held. `places` are the places of a torn frame's messages in the frame. A line
-too long for one record is cut: `"part":[0,3]` is the first of three pieces.
+records are missing, and which time they held. `ends` are the receipts of the last lines of all lanes of the partition,
+that without symbols first: so a look at the end of one shard tells of lanes that are quiet. `places` are the places of
+a torn frame's messages in the frame. A line too long for one record is cut: `"part":[0,3]` is the first of three.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class Head(msgspec.Struct, frozen=True, omit_defaults=True):
     prev: int
     places: list[Places] | None = None
     part: tuple[int, int] | None = None
+    ends: tuple[int, ...] | None = None
 
 
 class Line(NamedTuple):
@@ -53,7 +55,8 @@ _ENCODE = msgspec.json.Encoder().encode
 
 
 HEAD_BYTES = 512
-"""More than a head without places takes."""
+"""More than a head without places and ends takes."""
+_END_BYTES = 21
 
 
 def head_room(line: Line) -> int:
@@ -61,19 +64,21 @@ def head_room(line: Line) -> int:
     return 5 + 7 * len(line.places or ())
 
 
-def pack(name: str, since: int, prev: int, lines: Sequence[Line], max_bytes: int) -> list[bytes]:
+def pack(
+    name: str, since: int, prev: int, lines: Sequence[Line], max_bytes: int, ends: tuple[int, ...] | None = None
+) -> list[bytes]:
     """The record of some lines of a lane; several pieces for one line above `max_bytes`."""
     places = [line.places for line in lines] if any(line.places for line in lines) else None
     data = b"".join(line.data for line in lines)
-    record = _ENCODE(Head(1, name, since, prev, places)) + b"\n" + data
+    record = _ENCODE(Head(1, name, since, prev, places, None, ends)) + b"\n" + data
     if len(record) <= max_bytes:
         return [record]
-    step = max_bytes - HEAD_BYTES - sum(map(head_room, lines))
+    step = max_bytes - HEAD_BYTES - _END_BYTES * len(ends or ()) - sum(map(head_room, lines))
     if step <= 0 or len(lines) > 1:
         raise BadData(f"kinesis {name}: expected lines that fit {max_bytes} bytes, was {len(record)}")
     count = -(-len(data) // step)
     return [
-        _ENCODE(Head(1, name, since, prev, places, (i, count))) + b"\n" + data[i * step : (i + 1) * step]
+        _ENCODE(Head(1, name, since, prev, places, (i, count), ends)) + b"\n" + data[i * step : (i + 1) * step]
         for i in range(count)
     ]
 

@@ -6,13 +6,14 @@ every machine. What was read before, or was sent twice, is known by it and dropp
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from threading import RLock
 
 from tickerplant.logs.kinesis.bookmarks import Bookmark, Bookmarks
-from tickerplant.logs.kinesis.lanes import hash_key, split_name
+from tickerplant.logs.kinesis.lanes import ends_by_name, hash_key, split_name
 from tickerplant.logs.kinesis.packing import Head, unpack
 from tickerplant.logs.kinesis.shards import Feed, Item, Place, ShardList, next_of, root_of
 from tickerplant.logs.line import Parser
@@ -20,6 +21,9 @@ from tickerplant.model import Damage, Entry, Position, Record
 
 _SKEW_S = 900.0
 """How far the clocks of capture and service may differ: the service refuses calls signed that far away."""
+_NEAR_S = 10.0
+"""How far they usually differ at most: where a reader looks first."""
+_TRIMMED = "trimmed"
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ class LaneReader:
         self._ready: deque[Entry] = deque()
         self._feed: Feed | None = None
         self._waiting, self._lock = shared.waiting, shared.lock
+        self._is_guess = self._is_far = False
         self._restart(start)
         with self._lock:
             self._waiting.add(self)
@@ -109,6 +114,12 @@ class LaneReader:
             return True
         if feed.has_ended:
             return self._follow()
+        return self._read_on(feed)
+
+    def _read_on(self, feed: Feed) -> bool:
+        """Ask for more of the shard, unless its end was seen just now."""
+        if self._is_guess and feed.is_at_tip and not self._is_confirmed(feed):
+            return self._look_farther()
         if feed.is_fresh():
             return False
         feed.fetch()
@@ -136,16 +147,33 @@ class LaneReader:
         self._feed = None
 
     def _find(self) -> Place | None:
-        """Where to look for the position: behind a bookmark, else by time from the oldest shard on."""
+        """Where to look for the position: behind a bookmark, else by time from the oldest shard on, near first."""
         shards = self._shards.get()
-        mark = self._bookmarks.before(self.position)
+        mark = None if self._is_far else self._bookmarks.before(self.position)
         if mark and any(s.id == mark.shard for s in shards):
             return Place(mark.shard, mark.sequence)
         root = root_of(shards, self._key)
         if root is None:
             return None
-        at_s = self.position / 1e9 - _SKEW_S
+        at_s = min(self._end / 1e9, time.time()) - (_SKEW_S if self._is_far else _NEAR_S)
+        self._is_guess = at_s > 0 and not self._is_far
         return Place(root.id, at_s=at_s if at_s > 0 else None)
+
+    def _is_confirmed(self, feed: Feed) -> bool:
+        """Whether records that were read tell that the lane has no line before them that was not read.
+
+        Without that clocks may differ so much that the line stands before the place where reading began.
+        """
+        ends = feed.ends_of(self._name)
+        return ends is not None and max(ends) >= self._end - 1 >= dict(ends_by_name(self._name, ends))[self._name]
+
+    def _look_farther(self) -> bool:
+        """Read again, from so early that nothing is missed."""
+        self._is_guess, self._is_far = False, True
+        self._leave()
+        self._place = None
+        self._pieces.clear()
+        return True
 
     def _follow(self) -> bool:
         """The shard has ended: go on with the one made of it, its parent being read to the end."""
@@ -174,7 +202,13 @@ class LaneReader:
                 return
             body = b"".join(self._pieces)
         self._pieces.clear()
-        self._ready.extend(self._entries(head, body))
+        before, entries = self._end, list(self._entries(head, body))
+        if not self._is_far and any(isinstance(e.item, Damage) and e.item.gap == _TRIMMED for e in entries):
+            self._end = before
+            self._look_farther()
+            return
+        self._is_guess, self._is_far = False, self._is_far and not entries
+        self._ready.extend(entries)
         self._place = Place(self._place.shard, item.sequence)
         self._mark = Bookmark(self._end, self._place.shard, item.sequence)
 
@@ -207,5 +241,5 @@ class LaneReader:
         )
         lane = split_name(self._name)[1]
         before = max(0, (last if last >= 0 else head.since) - 1000 * max(lane, 0))
-        yield Entry(Position(self._end), Position(found), Damage(b"", reason, before, found, "trimmed"))
+        yield Entry(Position(self._end), Position(found), Damage(b"", reason, before, found, _TRIMMED))
         self._end = found

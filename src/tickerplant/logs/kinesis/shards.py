@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from tickerplant.errors import Retryable
+from tickerplant.logs.kinesis.lanes import ends_by_name, split_name
 from tickerplant.logs.kinesis.packing import Head, head_of
 from tickerplant.logs.kinesis.service import BadPlace, ExpiredIterator, Got, Service, Shard, Throttled
 
@@ -78,6 +79,7 @@ class Feed:
     def __init__(self, service: Service, shard: str, poll_s: float) -> None:
         self._service, self._shard, self._poll_s = service, shard, poll_s
         self._queues: dict[str, _Queue] = {}
+        self._ends: dict[str, tuple[int, ...]] = {}
         self._iterator: str | None = None
         self._place: Place | None = None
         self._polled_at = float("-inf")
@@ -91,6 +93,7 @@ class Feed:
     def subscribe(self, name: str, place: Place) -> None:
         """Collect records of a lane from a place on, reading the shard again where that is behind."""
         self._queues[name] = _Queue()
+        self._ends.pop(split_name(name)[0], None)
         if self._place is None or place.order() < self._place.order():
             self._place, self._iterator, self.has_ended, self.is_at_tip = place, None, False, False
 
@@ -110,6 +113,11 @@ class Feed:
     def has_overflown(self, name: str) -> bool:
         """Whether records of a lane that nobody took were let go: subscribe again."""
         return self._queues[name].has_overflown
+
+    def ends_of(self, name: str) -> tuple[int, ...] | None:
+        """What the last record told of the lanes of a lane's partition, since one of them subscribed."""
+        found = self._ends.get(split_name(name)[0])
+        return found if found and name in dict(ends_by_name(name, found)) else None
 
     def is_fresh(self) -> bool:
         """Whether the shard's end was seen a moment ago, so that asking again is too early."""
@@ -159,6 +167,8 @@ class Feed:
 
     def _dispatch(self, sequence: str, data: bytes) -> None:
         found = head_of(data)
+        if found and found[0].ends:
+            self._ends[split_name(found[0].p)[0]] = found[0].ends
         queue = self._queues.get(found[0].p) if found else None
         if found is None or queue is None or queue.has_overflown:
             return

@@ -32,6 +32,7 @@ log = structlog.get_logger()
 _READ_BYTES = 2**20
 _IDLE_S = 0.5
 _SAY_AGAIN_S = 600.0
+_LANES_NAMED = 32
 
 
 @dataclass
@@ -251,12 +252,23 @@ class Shipper:
             if lane.sending and (size > self._options.record_bytes or lane.lines[0].is_behind_damage):
                 break
             lane.sending.append(lane.lines.popleft())
-        pieces = pack(
-            lane.name, lane.state.since, lane.packed_to, lane.sending, MAX_RECORD_BYTES - len(lane.name.encode())
-        )
-        lane.pieces.extend(pieces)
-        lane.packed_to = lane.sending[-1].received_at
+        before, lane.packed_to = lane.packed_to, lane.sending[-1].received_at
+        most = MAX_RECORD_BYTES - len(lane.name.encode())
+        lane.pieces.extend(pack(lane.name, lane.state.since, before, lane.sending, most, self._ends()))
         lane.oldest_at = now
+
+    def _ends(self) -> tuple[int, ...] | None:
+        """The receipt of the last line packed of each lane; None for more lanes than a head should name."""
+        lanes = self._options.lanes
+        if lanes > _LANES_NAMED:
+            return None
+        return tuple(self._end_of(lane) for lane in range(WHOLE, lanes))
+
+    def _end_of(self, number: int) -> int:
+        if (lane := self._lanes.get(number)) is not None:
+            return lane.packed_to
+        state = self._cursor.lanes.get(lane_name(self._partition, number, self._options.lanes))
+        return state.acked if state else -1
 
     def _send(self, call: list[_Lane]) -> None:
         puts = [Put(lane.pieces[0], lane.name, lane.key) for lane in call]
