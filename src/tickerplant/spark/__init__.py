@@ -37,4 +37,4 @@ def open(
     if not isinstance(store, LakeStore):
         store.close()
         raise UsageError("spark: expected a lake (a folder or s3://), was PostgreSQL; do read that with Spark's JDBC")
-    return SparkLake(spark, store, as_of, models or settings.models)
+    return SparkLake(spark, store, as_of, models or (Path(settings.models) if settings.models else None))

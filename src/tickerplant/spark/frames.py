@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pyspark.sql.types import StructType
 
 _GROUP_BYTES = 64 * 2**20
+# Spark takes a path for a pattern.
 _GLOB = str.maketrans({c: f"\\{c}" for c in "[]{}*?\\"})
 
 
@@ -64,9 +65,9 @@ def _of_folder(
     spark: SparkSession, version: Version, folder: Path, files: Sequence[File], selection: Selection
 ) -> DataFrame:
     """By Spark's Parquet reader, which pushes columns and conditions down; `session` comes from the folders' names."""
-    root = _url(folder)
+    root = f"file://{folder.absolute()}"
     reader = spark.read.schema(struct(version.schema)).option("basePath", root)
-    found = reader.parquet(*(f"{root}/{file.path.translate(_GLOB)}" for file in files))
+    found = reader.parquet(*(f"{root}/{file.path}".translate(_GLOB) for file in files))
     return restricted(found, version.table, selection)
 
 
@@ -81,11 +82,6 @@ def restricted(rows: DataFrame, table: Table, selection: Selection) -> DataFrame
         else:
             rows = rows.where(column >= f.lit(value) if sign == ">=" else column < f.lit(value))
     return rows
-
-
-def _url(folder: Path) -> str:
-    """A folder as Spark takes it, whatever its default file system is; a path is a pattern, so what could be one is escaped."""
-    return f"file://{str(folder.absolute()).translate(_GLOB)}"
 
 
 def _of_bucket(

@@ -34,7 +34,7 @@ case when {{ session }} in (date '{{ early | join("', date '") }}') then {{ spar
 {%- endif -%}
 {%- endmacro %}
 
-{% macro spark__one_of_each(relation, key, order, where, columns) -%}
+{% macro spark__one_of_each(relation, key, order, where='true', columns='*') -%}
 select {{ '* except (_place)' if columns == '*' else columns }}
 from (
     select *, row_number() over (partition by {{ key | join(', ') }} order by {{ order }}) as _place
