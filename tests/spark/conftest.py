@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 collect_ignore_glob = [] if find_spec("pyspark") else ["test_*.py"]
 """Without Java the tests fail: whoever asks for them has to have it."""
 
-SESSIONS, SYMBOLS, ROWS = 8, 12, 6_000
+SESSIONS, SYMBOLS, ROWS = 8, 8, 2_400
 
 
 @pytest.fixture(scope="session")
@@ -40,6 +40,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     builder: Any = SparkSession.builder.master("local-cluster[2,1,1024]").appName("tests")
     words = {
         "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
         "spark.sql.shuffle.partitions": "4",
         "spark.sql.warehouse.dir": str(folder / "warehouse"),
         "spark.local.dir": str(folder / "local"),
@@ -63,6 +64,7 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LakeStore]:
     with closing(open_store(str(folder))) as store:
         assert isinstance(store, LakeStore)
         spark_sessions.fill(store, found, SYMBOLS, ROWS)
+        spark_sessions.fill_daily(store, spark_sessions.days(1_300), 2)
         assert list(store.maintain(found[5]))
         spark_sessions.fill(store, found[1:2], SYMBOLS, ROWS // 10, seed=2)
         report = run_transform(store, Request(tests=False))

@@ -40,6 +40,24 @@ def fill(store: AnyStore, days: Sequence[date], symbols: int, rows: int, parts: 
             at = Position(at + 1)
 
 
+def fill_daily(store: AnyStore, days: Sequence[date], symbols: int, seed: int = 3) -> None:
+    """Load daily bars that walk, with a split and dividends on the way, of symbols that have nothing else."""
+    chance, at = np.random.default_rng(seed), store.progress("p").position
+    names = [f"D{n}" for n in range(symbols)]
+    for n, name in enumerate(names):
+        count = len(days) - n * 7
+        close = np.round(50 * np.exp(chance.normal(0, 0.02, count).cumsum()), 2)
+        prices = {"open": close * 1.001, "high": close * 1.01, "low": close * 0.99, "close": close, "vwap": close}
+        volume = {"volume": chance.integers(1_000, 99_999, count) * 1.0, "trade_count": np.arange(count)}
+        bars = _batch(DAILY_BARS, count, None, {"symbol": [name] * count, "session": days[-count:], **prices, **volume})
+        split = _batch(SPLITS, 1, None, {"symbol": [name], "ex_date": [days[300]], "split_from": [1.0], "split_to": [3.0]})
+        paid = days[60::63]
+        cash = {"amount": [0.1] * len(paid), "currency": ["USD"] * len(paid), "type": ["CD"] * len(paid)}
+        dividends = _batch(DIVIDENDS, len(paid), None, {"symbol": [name] * len(paid), "ex_date": paid, **cash})
+        store.write("p", at, Position(at + 1), [bars, split, dividends], Counters())
+        at = Position(at + 1)
+
+
 def _part(rows: pa.RecordBatch, part: int, parts: int) -> pa.RecordBatch:
     low, high = (rows.num_rows * n // parts for n in (part, part + 1))
     return rows.slice(low, high - low)

@@ -20,6 +20,12 @@ PRESENT_TRADES = "present_trades"
 
 _DIALECT = Path(__file__).with_name("spark.sql")
 _PREFIX = "spark__"
+_WORDS = (
+    (re.compile(r"\bdouble precision\b"), "double"),
+    (re.compile(r"\btimestamptz '"), "timestamp '"),
+    # `over w - x` would be an identifier with a hyphen.
+    (re.compile(r"\bover ([a-z_]+)"), r"over (\1)"),
+)
 _QUOTED = re.compile(r'"([a-z_][a-z0-9_]*)"')
 
 
@@ -70,7 +76,9 @@ class Models:
 
     def sql(self, name: str) -> str:
         """The select of a model in Spark's SQL, its inputs in braces. Raises UsageError for one that is not there."""
-        text = self._rendered(name).replace("double precision", "double").replace("timestamptz '", "timestamp '")
+        text = self._rendered(name)
+        for theirs, ours in _WORDS:
+            text = theirs.sub(ours, text)
         return backticked(text)
 
     def _rendered(self, name: str) -> str:
