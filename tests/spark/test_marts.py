@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,8 +36,9 @@ MARTS = sorted(n for n in Models({"vendors": []}).names() if Models({"vendors": 
 def executors() -> Iterator[int]:
     """Processes of executors below this one."""
     for process in psutil.Process().children(recursive=True):
-        if any("CoarseGrainedExecutorBackend" in word for word in process.cmdline()):
-            yield process.pid
+        with suppress(psutil.NoSuchProcess):
+            if any("CoarseGrainedExecutorBackend" in word for word in process.cmdline()):
+                yield process.pid
 
 
 @pytest.mark.parametrize("mart", MARTS)
@@ -48,30 +50,27 @@ def test_a_mart_computed_by_spark_is_the_one_in_the_lake(lake: SparkLake, plant:
     assert found.rows == expected.count()
 
 
-def test_several_worker_processes_take_part(lake: SparkLake, spark: SparkSession) -> None:
+def test_some_sessions_by_several_worker_processes(lake: SparkLake, spark: SparkSession) -> None:
+    first, *_, last = spark_sessions.days(8)[2:6]
     before = tasks_done(spark)
-    assert tickerplant.spark.compare(lake.table("quote_stats"), lake.compute("quote_stats"), lake.grain("quote_stats")).is_none
+    expected = lake.table("quote_stats").where(f"session >= date '{first}' and session < date '{last}'")
+    found = tickerplant.spark.compare(expected, lake.compute("quote_stats", first, last), lake.grain("quote_stats"))
+    assert found.is_none, found
+    assert found.rows > 1000
     done = {name: count - before.get(name, 0) for name, count in tasks_done(spark).items()}
     assert len(done) == 2
-    assert all(count >= 4 for count in done.values()), done
+    assert all(count >= 3 for count in done.values()), done
     assert len(set(executors())) == 2
-
-
-def test_some_sessions_alone(lake: SparkLake, plant: LakeStore) -> None:
-    first, *_, last = spark_sessions.days(8)[2:6]
-    found = lake.compute("quote_stats", first, last)
-    expected = lake.table("quote_stats").where(f"session >= date '{first}' and session < date '{last}'")
-    assert expected.count() > 1000
-    assert tickerplant.spark.compare(expected, found, lake.grain("quote_stats")).is_none
 
 
 def test_as_known_at_a_moment(lake: SparkLake, plant: LakeStore, spark: SparkSession) -> None:
     day = spark_sessions.days(8)[6]
-    request = Request(("bars_from_trades",), known_at=datetime(day.year, day.month, day.day, 17, 30, tzinfo=UTC), tests=False)
+    request = Request(("+bars_from_trades",), known_at=datetime(day.year, day.month, day.day, 17, 30, tzinfo=UTC), tests=False)
     other = StoreOptions(marts="then")
     store = open_store(plant.url, options=other)
     assert isinstance(store, LakeStore)
-    assert run_transform(store, request).ok
+    report = run_transform(store, request)
+    assert report.ok, report
     then = tickerplant.spark.SparkLake(spark, store)
     found = tickerplant.spark.compare(
         then.table("bars_from_trades"), then.compute("bars_from_trades", request=request), then.grain("bars_from_trades")

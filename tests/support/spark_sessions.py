@@ -33,7 +33,7 @@ def fill(store: AnyStore, days: Sequence[date], symbols: int, rows: int, parts: 
     """Load sessions of `rows` quotes and a third as many trades each, in `parts` commits a session."""
     chance, at = np.random.default_rng(seed), store.progress("p").position
     for day in days:
-        batches = list(_session(chance, day, symbols, rows))
+        batches = list(_session(chance, day, symbols, rows, seed))
         for part in range(parts):
             own = [Batch(t, _part(b, part, parts)) for t, b in batches]
             store.write("p", at, Position(at + 1), [b for b in own if b.rows.num_rows], Counters())
@@ -63,7 +63,7 @@ def _part(rows: pa.RecordBatch, part: int, parts: int) -> pa.RecordBatch:
     return rows.slice(low, high - low)
 
 
-def _session(chance: np.random.Generator, day: date, symbols: int, rows: int) -> Iterator[Batch]:
+def _session(chance: np.random.Generator, day: date, symbols: int, rows: int, seed: int) -> Iterator[Batch]:
     names = np.array([f"S{n:03d}" for n in range(symbols)])
     nanos = _times(chance, day, rows)
     codes = np.minimum(chance.geometric(0.1, rows) - 1, symbols - 1)
@@ -73,8 +73,9 @@ def _session(chance: np.random.Generator, day: date, symbols: int, rows: int) ->
     trades = _trades(chance, names[codes[picked]], nanos[picked], mid[picked])
     yield trades
     yield _corrections(chance, trades)
-    yield _bars(chance, day, names)
-    yield _batch(DAILY_BARS, symbols, day, {"symbol": names, "session": [day] * symbols, **_ohlc(chance, symbols)})
+    yield _bars(chance, day, names, seed)
+    told = {"symbol": names, "session": [day] * symbols, "seq": np.arange(symbols) + seed * symbols}
+    yield _batch(DAILY_BARS, symbols, day, {**told, **_ohlc(chance, symbols)})
     if day.day == 1:
         yield _batch(SPLITS, 1, day, {"symbol": names[:1], "ex_date": [day], "split_from": [1.0], "split_to": [2.0]})
         cash = {"amount": [0.25], "currency": ["USD"], "type": ["CD"], "vendor_id": ["d"]}
@@ -139,13 +140,14 @@ def _corrections(chance: np.random.Generator, trades: Batch) -> Batch:
     return Batch(TRADE_CORRECTIONS, pa.RecordBatch.from_pylist(full, TRADE_CORRECTIONS.schema))
 
 
-def _bars(chance: np.random.Generator, day: date, names: Any) -> Batch:
-    """Minutes of the first half hour, each with a revision that has a later receipt."""
+def _bars(chance: np.random.Generator, day: date, names: Any, seed: int) -> Batch:
+    """Minutes of the first half hour, each with a revision; those of a higher seed were received later."""
     opened = int(datetime(day.year, day.month, day.day, 9, 30, tzinfo=NEW_YORK).timestamp()) * 1_000_000
     symbols, minutes = np.repeat(names, 60), np.tile(opened + np.arange(60) // 2 * 60_000_000, len(names))
     count = len(symbols)
     columns = {"symbol": symbols, "ts": minutes, "ns": np.zeros(count, np.int16), "interval": ["1m"] * count}
     columns |= {"revision": np.tile(np.arange(60) % 2, len(names)).astype(np.int32), "seq": np.arange(count)}
+    columns |= {"received_at": minutes + (3_600 + seed) * 1_000_000}
     return _batch(BARS, count, day, columns | _ohlc(chance, count))
 
 

@@ -29,12 +29,13 @@ def open(
     """
     from tickerplant.errors import UsageError
     from tickerplant.settings import read_settings
-    from tickerplant.stores import StoreOptions, open_store
+    from tickerplant.stores import StoreOptions, is_postgres, open_store
     from tickerplant.stores.lake import LakeStore
 
     settings = read_settings()
-    store = open_store(url or settings.store, read_only=True, options=StoreOptions(marts=settings.marts))
-    if not isinstance(store, LakeStore):
-        store.close()
+    where = url or settings.store
+    if is_postgres(where):
         raise UsageError("spark: expected a lake (a folder or s3://), was PostgreSQL; do read that with Spark's JDBC")
+    store = open_store(where, read_only=True, options=StoreOptions(marts=settings.marts))
+    assert isinstance(store, LakeStore)
     return SparkLake(spark, store, as_of, models or (Path(settings.models) if settings.models else None))
