@@ -68,7 +68,7 @@ test-airflow: setup-airflow
 	$(AIRFLOW_BIN)/pytest tests/airflow -q
 
 test-spark: setup-spark servers
-	$(SPARK_BIN)/pytest tests/spark -q
+	$(SPARK_BIN)/pytest tests/spark -q -o timeout=400
 
 bench-spark: setup-spark
 	$(SPARK_BIN)/python -m benchmarks spark

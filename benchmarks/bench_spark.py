@@ -55,7 +55,9 @@ def run() -> dict[str, float]:
                 found = check(lake, mart, None, None)
                 ratio = found["seconds"] / alone[mart]
                 told = f"{found['rows']:,} rows {'equal' if found['equal'] else 'DIFFER'}, floats within {found['largest']:.0e}"
-                print(f"{mart:<18} Spark {found['seconds']:6.1f} s, DuckDB {alone[mart]:6.1f} s, ratio {ratio:.1f}; {told}")
+                print(
+                    f"{mart:<18} Spark {found['seconds']:6.1f} s, DuckDB {alone[mart]:6.1f} s, ratio {ratio:.1f}; {told}"
+                )
                 figures |= {f"{mart} ratio": ratio, f"{mart} spark": found["seconds"], f"{mart} duckdb": alone[mart]}
         print(f"tasks by executor: {tasks_done(spark)}")
         spark.stop()

@@ -53,7 +53,12 @@ def test_a_view_shows_what_it_shows_in_duckdb(lake: SparkLake, plant: LakeStore,
 def test_types_are_kept_and_nanoseconds_stay_beside(lake: SparkLake) -> None:
     quotes = lake.table("quotes")
     kinds = dict(quotes.dtypes)
-    assert (kinds["ts"], kinds["ns"], kinds["session"], kinds["bid_price"]) == ("timestamp", "smallint", "date", "double")
+    assert (kinds["ts"], kinds["ns"], kinds["session"], kinds["bid_price"]) == (
+        "timestamp",
+        "smallint",
+        "date",
+        "double",
+    )
     last = quotes.orderBy("ts", "ns").limit(3).select("ns").collect()
     assert all(0 <= row.ns < 1000 for row in last)
 
@@ -75,7 +80,9 @@ def test_bounds_open_only_the_files_they_need(lake: SparkLake, plant: LakeStore)
     assert {p.split("session=")[1][:10] for p in found.inputFiles()} == {day.isoformat()}
     noon = datetime(day.year, day.month, day.day, 17, tzinfo=UTC)
     half = lake.table("trades", start=noon, end=noon + timedelta(minutes=90))
-    expected = plant.query(f"from trades where ts >= '{noon}'::timestamptz and ts < '{noon}'::timestamptz + interval 90 minutes")
+    expected = plant.query(
+        f"from trades where ts >= '{noon}'::timestamptz and ts < '{noon}'::timestamptz + interval 90 minutes"
+    )
     assert expected.num_rows > 100
     assert rows(half) == rows(expected)
     assert lake.table("quotes", start=date(1999, 1, 1), end=date(1999, 2, 1)).count() == 0
@@ -103,7 +110,10 @@ def test_the_past_is_read_as_it_was(spark: SparkSession, tmp_path: Path) -> None
 
 def test_a_frame_keeps_its_version_while_the_lake_goes_on(spark: SparkSession, tmp_path: Path) -> None:
     first, second = spark_sessions.days(2)
-    with closing(open_store(str(tmp_path / "lake"))) as store, closing(tickerplant.spark.open(spark, store.url)) as lake:
+    with (
+        closing(open_store(str(tmp_path / "lake"))) as store,
+        closing(tickerplant.spark.open(spark, store.url)) as lake,
+    ):
         spark_sessions.fill(store, [first], 4, 300)
         frame = lake.table("quotes")
         before = rows(frame)

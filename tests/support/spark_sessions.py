@@ -50,7 +50,9 @@ def fill_daily(store: AnyStore, days: Sequence[date], symbols: int, seed: int = 
         prices = {"open": close * 1.001, "high": close * 1.01, "low": close * 0.99, "close": close, "vwap": close}
         volume = {"volume": chance.integers(1_000, 99_999, count) * 1.0, "trade_count": np.arange(count)}
         bars = _batch(DAILY_BARS, count, None, {"symbol": [name] * count, "session": days[-count:], **prices, **volume})
-        split = _batch(SPLITS, 1, None, {"symbol": [name], "ex_date": [days[300]], "split_from": [1.0], "split_to": [3.0]})
+        split = _batch(
+            SPLITS, 1, None, {"symbol": [name], "ex_date": [days[300]], "split_from": [1.0], "split_to": [3.0]}
+        )
         paid = days[60::63]
         cash = {"amount": [0.1] * len(paid), "currency": ["USD"] * len(paid), "type": ["CD"] * len(paid)}
         dividends = _batch(DIVIDENDS, len(paid), None, {"symbol": [name] * len(paid), "ex_date": paid, **cash})

@@ -1,7 +1,7 @@
 """The lake read by Spark, for when one machine is not enough: tables, their views, and marts computed anew.
 
-    lake = tickerplant.spark.open(spark, "s3://bucket/lake")
-    lake.table("quotes", symbols=["AAPL"], start="2025-11-20").groupBy("session").count().show()
+lake = tickerplant.spark.open(spark, "s3://bucket/lake")
+lake.table("quotes", symbols=["AAPL"], start="2025-11-20").groupBy("session").count().show()
 """
 
 from __future__ import annotations
