@@ -1,7 +1,8 @@
-"""Marts over sessions of made-up ticks, by Spark (two worker processes) and by DuckDB, on this machine; results compared.
+"""Marts over sessions of made-up ticks by Spark (two worker processes) and by DuckDB, on one machine, compared.
 
-`BENCH_SESSIONS` (20), `BENCH_ROWS` (quotes a session, 250,000). DuckDB: the mart as `transform --full` builds and writes it. Spark: every row
-computed and thrown away; its start is told apart. Needs the environment of `make setup-spark`: `make bench-spark`.
+`BENCH_SESSIONS` (20), `BENCH_ROWS` (quotes a session, 250,000). DuckDB: the mart as `transform --full` builds and
+writes it. Spark: every row computed and thrown away; its start is told apart. Needs the environment of
+`make setup-spark`: `make bench-spark`.
 """
 
 from __future__ import annotations
@@ -54,10 +55,10 @@ def run() -> dict[str, float]:
             for mart in MARTS:
                 found = check(lake, mart, None, None)
                 ratio = found["seconds"] / alone[mart]
-                told = f"{found['rows']:,} rows {'equal' if found['equal'] else 'DIFFER'}, floats within {found['largest']:.0e}"
-                print(
-                    f"{mart:<18} Spark {found['seconds']:6.1f} s, DuckDB {alone[mart]:6.1f} s, ratio {ratio:.1f}; {told}"
-                )
+                verdict = "equal" if found["equal"] else "DIFFER"
+                told = f"{found['rows']:,} rows {verdict}, floats within {found['largest']:.0e}"
+                times = f"Spark {found['seconds']:6.1f} s, DuckDB {alone[mart]:6.1f} s, ratio {ratio:.1f}"
+                print(f"{mart:<18} {times}; {told}", flush=True)
                 figures |= {f"{mart} ratio": ratio, f"{mart} spark": found["seconds"], f"{mart} duckdb": alone[mart]}
         print(f"tasks by executor: {tasks_done(spark)}")
         spark.stop()

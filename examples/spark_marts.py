@@ -2,9 +2,10 @@
 
     python examples/spark_marts.py ./data/lake quote_stats bars_from_trades --master 'local-cluster[2,1,1024]'
 
-Each mart is computed from the quotes and trades of all sessions in the lake (or of `[--start, --end)`) with its own SQL, then joined
-to the mart in the lake. Prints one line of JSON a mart; the exit code is 1 when rows differ. With a URL of your cluster
-as `--master` (`spark://...`, `yarn`, `k8s://...`) its machines do it; they have to see the lake at the same path or URL.
+Each mart is computed from the quotes and trades of all sessions in the lake (or of `[--start, --end)`) with its own
+SQL, then joined to the mart in the lake. Prints one line of JSON a mart; the exit code is 1 when rows differ. With the
+URL of a cluster as `--master` (`spark://...`, `yarn`, `k8s://...`) its machines do it; they have to see the lake at
+the same path or URL.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""These tests need Spark, which has an environment of its own: `make test-spark` runs them. One Spark serves them all."""
+"""These tests need Spark, which has an environment of its own: `make test-spark` runs them. One cluster serves all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Marts computed by two worker processes are row for row those that dbt and DuckDB made; and the comparison can tell."""
+"""Marts computed by two worker processes are row for row those that dbt and DuckDB made; the comparison can tell."""
 
 from __future__ import annotations
 

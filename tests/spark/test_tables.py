@@ -126,12 +126,12 @@ def test_a_frame_keeps_its_version_while_the_lake_goes_on(spark: SparkSession, t
 def test_all_are_there_for_sql(lake: SparkLake, plant: LakeStore, spark: SparkSession) -> None:
     names = lake.register("tp_")
     assert {"tp_quotes", "tp_trades_latest", "tp_bars_latest", "tp_quote_stats", "tp_prices_daily"} <= set(names)
-    sql = "select s.symbol, count(*) as bars from {0}bars_latest s join {0}prices_daily p using (symbol, session) group by 1"
+    sql = "select symbol, count(*) as bars from {0}bars_latest join {0}prices_daily using (symbol, session) group by 1"
     assert rows(spark.sql(sql.format("tp_"))) == rows(plant.query(sql.format("")))
 
 
 def test_what_cannot_be_read_is_named(lake: SparkLake, spark: SparkSession) -> None:
-    with pytest.raises(UsageError, match="expected one of .*quotes.*, was 'qoutes'"):
+    with pytest.raises(UsageError, match=r"expected one of .*quotes.*, was 'qoutes'"):
         lake.table("qoutes")
     with pytest.raises(UsageError, match="the table has none"):
         lake.table("positions", symbols="A")

@@ -17,8 +17,8 @@ TOLERANCE = 1e-9
 @dataclass(frozen=True)
 class Difference:
     """What a comparison found. `only_left`, `only_right`: rows whose key the other side has not, or not as often;
-    `unequal`: rows of one key with another value; `largest`: the largest relative difference of two floats that count as
-    equal.
+    `unequal`: rows of one key with another value; `largest`: the largest relative difference of two floats that count
+    as equal.
     """
 
     rows: int
@@ -36,7 +36,7 @@ class Difference:
 def compare(left: DataFrame, right: DataFrame, key: Sequence[str], tolerance: float = TOLERANCE) -> Difference:
     """Compare rows by their key; `key` has to tell rows apart on the left.
 
-    Floats are equal within a relative `tolerance` (sums depend on the order of rows), all else exactly; null equals null.
+    Floats are equal within a relative `tolerance` (sums depend on the order of rows), all else exactly, null and null.
     """
     from pyspark.sql import functions as f
 

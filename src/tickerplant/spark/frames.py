@@ -1,4 +1,4 @@
-"""Files of a lake as Spark reads them: exactly those that a version of the Delta log names, pruned before Spark sees them.
+"""Files of a lake as Spark reads them: those that a version of the Delta log names, pruned before Spark sees them.
 
 A lake in a folder is read by Spark's own Parquet reader, a lake in a bucket by ours in the workers, in Arrow batches
 (docs/decisions/0231-spark-reads-what-the-log-names.md).

@@ -89,14 +89,18 @@ class SparkLake:
         return [f"{prefix}{name}" for name in names]
 
     def compute(
-        self, mart: str, start: date | None = None, end: date | None = None, request: Request = Request()
+        self,
+        mart: str,
+        start: date | None = None,
+        end: date | None = None,
+        request: Request = Request(),  # noqa: B008
     ) -> DataFrame:
         """The rows of a mart from what it is made of, computed by Spark with the mart's own SQL, for sessions of
         `[start, end)`.
 
-        Marts that it reads are read as they are in the lake, and computed where they are not there. `request` says whose rows
-        come first (`vendors`), as known when, and of which lengths bars are. Raises UsageError for a model that is
-        not there, and for bounds of one that is not computed by session.
+        Marts that it reads are read as they are in the lake, and computed where they are not there. `request` says
+        whose rows come first (`vendors`), as known when, and of which lengths bars are. Raises UsageError for a model
+        that is not there, and for bounds of one that is not computed by session.
         """
         models = self._models(request, start, end)
         if (start or end) and models.config(mart).slice != "session":
