@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 collect_ignore_glob = [] if find_spec("pyspark") else ["test_*.py"]
 """Without Java the tests fail: whoever asks for them has to have it."""
 
+_SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+"""Half of what these tests cost was optimizing Java's code for a longer life."""
 SESSIONS, SYMBOLS, ROWS = 8, 8, 2_400
 
 
@@ -36,7 +38,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
 
     assert shutil.which("java"), "java: expected 17 or newer on the PATH, was none"
     folder = tmp_path_factory.mktemp("spark")
-    os.environ.update(SPARK_LOCAL_IP="127.0.0.1", SPARK_WORKER_DIR=str(folder / "work"))
+    os.environ.update(SPARK_LOCAL_IP="127.0.0.1", SPARK_WORKER_DIR=str(folder / "work"), JDK_JAVA_OPTIONS=_SHORT_LIVED)
     builder: Any = SparkSession.builder.master("local-cluster[2,1,1024]").appName("tests")
     words = {
         "spark.ui.enabled": "false",

@@ -29,6 +29,7 @@ def test_a_lake_on_s3_is_read_and_a_mart_computed(
         with closing(tickerplant.spark.open(spark, url)) as lake:
             for name in ("quotes", "trades_latest"):
                 assert rows(lake.table(name)) == rows(store.query(f"from {name}")), name
+            assert lake.table("quotes").rdd.getNumPartitions() >= 2
             one = lake.table("quotes", "S002", days[1], columns=["ts", "ns", "bid_price"])
             where = f"where symbol = 'S002' and session = date '{days[1]}'"
             assert rows(one) == rows(store.query(f"select ts, ns, bid_price from quotes {where}"))

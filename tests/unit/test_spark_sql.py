@@ -58,8 +58,9 @@ def test_the_state_of_trades_has_no_chains_in_it() -> None:
 
 def test_files_are_read_in_groups_of_some_size() -> None:
     files = [File(f"{n}", size << 20, None, Stats()) for n, size in enumerate((30, 30, 30, 100, 1, 1))]
-    assert [[f.path for f in group] for group in grouped(files)] == [["0", "1"], ["2"], ["3"], ["4", "5"]]
-    assert list(grouped([])) == []
+    assert [[f.path for f in group] for group in grouped(files, 64 << 20)] == [["0", "1"], ["2"], ["3"], ["4", "5"]]
+    assert len(list(grouped(files, 0))) == len(files)
+    assert list(grouped([], 1)) == []
 
 
 def test_the_room_can_be_entered_without_spark() -> None:

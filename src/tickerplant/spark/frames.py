@@ -91,7 +91,9 @@ def _of_bucket(
 
     How the bucket is reached goes to them within the task, not within the query's plan, which Spark shows.
     """
-    groups, unopened = list(grouped(files)), replace(version, folder=_unopened(version.folder), files=())
+    share = sum(f.size for f in files) // spark.sparkContext.defaultParallelism
+    groups = list(grouped(files, min(share, _GROUP_BYTES)))
+    unopened = replace(version, folder=_unopened(version.folder), files=())
     read = functools.partial(_read, unopened, groups, selection, list(columns))
     schema = struct(pa.schema([version.schema.field(name) for name in columns]))
     return spark.range(0, len(groups), 1, len(groups)).mapInArrow(read, schema)
@@ -104,11 +106,11 @@ def _unopened(folder: Folder) -> Folder:
     return replace(folder, bucket=Bucket(folder.bucket.url, folder.bucket.access))
 
 
-def grouped(files: Sequence[File]) -> Iterator[list[File]]:
-    """Files in their order, in groups of up to 64 MiB, or of one that is larger."""
+def grouped(files: Sequence[File], most_bytes: int) -> Iterator[list[File]]:
+    """Files in their order, in groups of up to so many bytes, or of one that has more."""
     group: list[File] = []
     for file in files:
-        if group and sum(f.size for f in group) + file.size > _GROUP_BYTES:
+        if group and sum(f.size for f in group) + file.size > most_bytes:
             yield group
             group = []
         group.append(file)
