@@ -29,7 +29,10 @@ def session(master: str) -> SparkSession:
     from pyspark.sql import SparkSession
 
     builder = SparkSession.builder.appName("tickerplant marts").master(master)
-    return builder.config("spark.ui.enabled", "false").config("spark.sql.shuffle.partitions", "8").getOrCreate()
+    words = {"spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false", "spark.sql.shuffle.partitions": "8"}
+    for name, value in words.items():
+        builder = builder.config(name, value)
+    return builder.getOrCreate()
 
 
 def tasks_done(spark: SparkSession) -> dict[str, int]:
