@@ -35,7 +35,7 @@ $(AIRFLOW_STAMP): requirements-airflow.lock pyproject.toml
 
 setup-spark: $(SPARK_STAMP)
 
-# pyspark is published as source only; what builds it is in the lock too.
+# pyspark is published as source only; pip builds it with the newest setuptools.
 $(SPARK_STAMP): requirements-spark.lock pyproject.toml
 	$(PYTHON) -m venv $(SPARK_VENV)
 	$(SPARK_BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-spark.lock
