@@ -10,7 +10,12 @@ AIRFLOW_VENV := .venv-airflow
 AIRFLOW_BIN := $(AIRFLOW_VENV)/bin
 AIRFLOW_STAMP := $(AIRFLOW_VENV)/.ready
 
-.PHONY: setup servers demo test check lint types imports docs bench campaign lock clean setup-airflow test-campaigns test-airflow
+SPARK_VENV := .venv-spark
+SPARK_BIN := $(SPARK_VENV)/bin
+SPARK_STAMP := $(SPARK_VENV)/.ready
+
+.PHONY: setup servers demo test check lint types imports docs bench campaign lock clean setup-airflow setup-spark \
+	test-campaigns test-airflow test-spark bench-spark
 
 setup: $(STAMP)
 
@@ -27,6 +32,15 @@ $(AIRFLOW_STAMP): requirements-airflow.lock pyproject.toml
 	$(AIRFLOW_BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-airflow.lock
 	$(AIRFLOW_BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $(AIRFLOW_STAMP)
+
+setup-spark: $(SPARK_STAMP)
+
+# pyspark is published as source only; pip builds it with the newest setuptools.
+$(SPARK_STAMP): requirements-spark.lock pyproject.toml
+	$(PYTHON) -m venv $(SPARK_VENV)
+	$(SPARK_BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-spark.lock
+	$(SPARK_BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(SPARK_STAMP)
 
 # Servers that only tests talk to, in environments of their own. Without npm the tests on Kinesis are skipped.
 servers: $(SERVERS)/.ready $(NODE_SERVERS)
@@ -52,6 +66,12 @@ test-campaigns: setup servers
 
 test-airflow: setup-airflow
 	$(AIRFLOW_BIN)/pytest tests/airflow -q
+
+test-spark: setup-spark servers
+	$(SPARK_BIN)/pytest tests/spark -q -o timeout=400
+
+bench-spark: setup-spark
+	$(SPARK_BIN)/python -m benchmarks spark
 
 check: lint types imports docs
 
@@ -84,10 +104,12 @@ lock:
 	    --extra simulator --extra transform --group dev --group build pyproject.toml -o requirements.lock
 	$(LOCK) --python-version 3.11 --extra airflow --extra postgres --extra embedded --extra simulator --extra transform \
 	    --group airflow-test --group build pyproject.toml -o requirements-airflow.lock
+	$(LOCK) --python-version 3.11 --constraint requirements.lock --extra s3 --extra spark --extra transform \
+	    --group spark-test --group build pyproject.toml -o requirements-spark.lock
 	$(LOCK) --python-version 3.11 requirements-servers.in -o requirements-servers.lock
 	$(IMAGE) --group build -o deploy/build.lock
 	$(IMAGE) $(IMAGE_EXTRAS) pyproject.toml -o deploy/image.lock
 	printf '%s\n' 'apache-airflow[celery,postgres,redis]==3.3.2' 'celery<5.7' | $(IMAGE) $(IMAGE_EXTRAS) pyproject.toml - -o deploy/airflow.lock
 
 clean:
-	rm -rf $(VENV) $(AIRFLOW_VENV) $(SERVERS) tests/servers/node_modules demo data bench-out
+	rm -rf $(VENV) $(AIRFLOW_VENV) $(SPARK_VENV) $(SERVERS) tests/servers/node_modules demo data bench-out

@@ -18,6 +18,8 @@ from tickerplant.stores import corrections_duckdb, corrections_postgres
 from tickerplant.tables import TRADE_CORRECTIONS, TRADES
 
 LATEST, KNOWN_AT, UNMATCHED = "trades_latest", "trades_known_at", "trade_corrections_unmatched"
+OUTCOMES = "trade_outcomes"
+"""What a reader without SQL for chains (Spark) joins to trades: the rows of `outcomes`, under this name."""
 _SESSION = "session"
 
 _CHANGED = {"trade_id": "corrected_id", "price": "corrected_price", "size": "corrected_size"}
@@ -37,6 +39,7 @@ STATE_COLUMNS = tuple(_ADDED)
 _OUTCOMES: dict[str, Callable[[str], str]] = {
     "duckdb": corrections_duckdb.outcomes,
     "postgres": corrections_postgres.outcomes,
+    "spark": lambda corrections: f"select * from {quoted(OUTCOMES)}",
 }
 _REACHED: dict[str, Callable[[str], str]] = {
     "duckdb": corrections_duckdb.reached,
@@ -53,11 +56,15 @@ def trades_state(dialect: str, known: str = "true") -> str:
     """
     columns = [_column(name) for name in (*TRADES.schema.names, _SESSION)]
     columns += [f"{expression} as {name}" for name, expression in _ADDED.items()]
-    outcomes = _OUTCOMES[dialect](_first_received(dialect, TRADE_CORRECTIONS, known))
     return f"""select {", ".join(columns)}
         from ({_first_received(dialect, TRADES, known)}) t
-        left join ({outcomes}) f on f.root = t.trade_id and {_SAME.format("f", "t")}
+        left join ({outcomes(dialect, known)}) f on f.root = t.trade_id and {_SAME.format("f", "t")}
         where f.kind is null or f.kind = 'correction'"""
+
+
+def outcomes(dialect: str, known: str = "true") -> str:
+    """A select of what became of each trade that corrections concern, few rows beside those of trades."""
+    return _OUTCOMES[dialect](_first_received(dialect, TRADE_CORRECTIONS, known))
 
 
 def unmatched(dialect: str) -> str:
@@ -93,6 +100,9 @@ def _one_of_each(dialect: str, table: Table, names: list[str], known: str, key: 
     if dialect == "duckdb":
         first = f"qualify row_number() over (partition by {key} order by {order}) = 1"
         return f"select {columns} from {name} where {known} {first}"
+    if dialect == "spark":
+        place = f"row_number() over (partition by {key} order by {order}) as _place"
+        return f"select {columns} from (select *, {place} from {name} where {known}) where _place = 1"
     return f"select distinct on ({key}) {columns} from {name} where {known} order by {key}, {order}"
 
 

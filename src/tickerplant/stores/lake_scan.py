@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,6 +20,7 @@ from tickerplant.stores.lake_dataset import dataset
 from tickerplant.stores.lake_files import ROW_GROUP_ROWS, stats_value
 from tickerplant.stores.lake_history import state_at, state_when
 from tickerplant.stores.lake_log import TableLog
+from tickerplant.stores.object_path import Folder
 
 
 def files_as_of(log: TableLog, as_of: datetime | int | None) -> list[File]:
@@ -40,18 +42,30 @@ def scan(log: TableLog, selection: Selection, as_of: datetime | int | None = Non
     """Rows of a selection in the table's schema; memory is bounded by a few row groups."""
     table = log.table
     files = [f for f in files_as_of(log, as_of) if may_hold(table, f, selection)]
+    names = table.schema.names
+    for batch in scan_files(log.folder, files, table, table.schema, selection, names):
+        yield pa.RecordBatch.from_arrays(batch.columns, schema=table.schema)
+
+
+def scan_files(
+    folder: Folder,
+    files: Sequence[File],
+    table: Table,
+    schema: pa.Schema,
+    selection: Selection,
+    columns: Sequence[str],
+) -> Iterator[pa.RecordBatch]:
+    """Rows of a selection in given files, whose rows have `schema`; memory is bounded by a few row groups."""
     if not files:
         return
-    batches = dataset(log.folder, files, table.schema).to_batches(
-        columns=table.schema.names,
+    batches = dataset(folder, files, schema).to_batches(
+        columns=list(columns),
         filter=_filter(table, selection),
         batch_size=ROW_GROUP_ROWS,
         batch_readahead=2,
         fragment_readahead=1,
     )
-    for batch in batches:
-        if batch.num_rows:
-            yield pa.RecordBatch.from_arrays(batch.columns, schema=table.schema)
+    yield from (batch for batch in batches if batch.num_rows)
 
 
 def may_hold(table: Table, file: File, selection: Selection) -> bool:
@@ -84,29 +98,41 @@ def _symbols_fit(file: File, symbols: Sequence[str]) -> bool:
 
 
 def _filter(table: Table, selection: Selection) -> pc.Expression | None:
-    terms = list(_time_terms(table, selection))
-    if "*" not in selection.symbols:
-        if "symbol" not in table.schema.names:
-            raise UsageError(f"{table.name}: expected no symbols (the table has none), was {selection.symbols}")
-        terms.append(pc.field("symbol").isin(list(selection.symbols)))
-    return functools.reduce(operator.and_, terms) if terms else None
+    found = [_expression(*term) for term in terms(table, selection)]
+    return functools.reduce(operator.and_, found) if found else None
 
 
-def _time_terms(table: Table, selection: Selection) -> Iterator[pc.Expression]:
+def _expression(name: str, sign: str, value: Any) -> pc.Expression:
+    field = pc.field(name)
+    if sign == "in":
+        return field.isin(value)
+    bound = pa.scalar(value, pa.timestamp("us", "UTC") if isinstance(value, datetime) else pa.date32())
+    return field >= bound if sign == ">=" else field < bound
+
+
+def terms(table: Table, selection: Selection) -> Iterator[tuple[str, str, Any]]:
+    """What rows of a selection fulfil, as (column, `>=`, `<` or `in`, value).
+
+    Raises UsageError for symbols or bounds of a table that has none.
+    """
     is_day = table.time is None
     name = table.time or "session"
     if (selection.start or selection.end) and name not in table.schema.names:
         raise UsageError(f"{table.name}: expected no start or end (the table has no time), was {selection}")
     if selection.start:
-        yield pc.field(name) >= _bound(selection.start, is_day)
+        yield name, ">=", _bound(selection.start, is_day)
     if selection.end:
-        yield pc.field(name) < _bound(selection.end, is_day)
+        yield name, "<", _bound(selection.end, is_day)
+    if "*" not in selection.symbols:
+        if "symbol" not in table.schema.names:
+            raise UsageError(f"{table.name}: expected no symbols (the table has none), was {selection.symbols}")
+        yield "symbol", "in", list(selection.symbols)
 
 
-def _bound(at: datetime, is_day: bool) -> pa.Scalar:
-    """A bound in the column's type. A day belongs to `[start, end)` when its New York midnight does."""
+def _bound(at: datetime, is_day: bool) -> datetime | date:
+    """A bound of the column. A day belongs to `[start, end)` when its New York midnight does."""
     if not is_day:
-        return pa.scalar(at, pa.timestamp("us", "UTC"))
+        return at
     local = at.astimezone(NEW_YORK)
     is_midnight = (local.hour, local.minute, local.second, local.microsecond) == (0, 0, 0, 0)
-    return pa.scalar(local.date() if is_midnight else local.date() + timedelta(days=1), pa.date32())
+    return local.date() if is_midnight else local.date() + timedelta(days=1)
