@@ -1,7 +1,7 @@
 """Files of a lake as Spark reads them: those that a version of the Delta log names, pruned before Spark sees them.
 
 A lake in a folder is read by Spark's own Parquet reader, a lake in a bucket by ours in the workers, in Arrow batches
-(docs/decisions/0231-spark-reads-what-the-log-names.md).
+(docs/decisions/0233-spark-reads-what-the-log-names.md).
 """
 
 from __future__ import annotations
