@@ -38,6 +38,7 @@ from tickerplant.jobs.joblog import LEDGERS
 from tickerplant.logs import AnyLog
 from tickerplant.logs.backup import parts
 from tickerplant.logs.files import FilesLog
+from tickerplant.logs.layout import write_whole
 from tickerplant.model import Position, position
 from tickerplant.stores import AnyStore
 from tickerplant.stores.lake import LakeStore
@@ -158,7 +159,7 @@ def _write(log: FilesLog, store: AnyStore, target: Target, say: Said) -> Manifes
         beyond_log=beyond,
         files=files,
     )
-    _put(target.folder / MANIFEST, encode_manifest(manifest))
+    write_whole(target.folder / MANIFEST, encode_manifest(manifest))
     return manifest
 
 
@@ -169,17 +170,6 @@ def _beyond(positions: Mapping[str, int], ends: Mapping[str, int]) -> tuple[str,
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def _put(path: Path, data: bytes) -> None:
-    """Make a file appear whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.rename(path)
-    sync(path.parent)
 
 
 def _read_back(target: Target, files: list[StoredFile], say: Said) -> None:

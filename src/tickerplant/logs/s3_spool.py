@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from uuid import uuid4
 import msgspec
 
 from tickerplant.errors import Fatal
-from tickerplant.logs.layout import RAW, SEALED, SHIPPED, list_files, segment_path, sync_folder
+from tickerplant.logs.layout import RAW, SEALED, SHIPPED, list_files, segment_path, write_whole
 from tickerplant.model import Record
 
 _T = TypeVar("_T")
@@ -64,7 +63,7 @@ def read_shipped(folder: Path) -> Shipped | None:
 
 def write_shipped(folder: Path, shipped: Shipped) -> None:
     """Note how far a partition is shipped, durably."""
-    _write(folder / SHIPPED, msgspec.json.encode(shipped))
+    write_whole(folder / SHIPPED, msgspec.json.encode(shipped))
 
 
 def read_trouble(folder: Path) -> Trouble | None:
@@ -78,14 +77,14 @@ def write_trouble(folder: Path, error: Exception | None) -> None:
         (folder / _TROUBLE).unlink(missing_ok=True)
     else:
         trouble = Trouble(str(error), time.time_ns(), isinstance(error, Fatal))
-        _write(folder / _TROUBLE, msgspec.json.encode(trouble))
+        write_whole(folder / _TROUBLE, msgspec.json.encode(trouble))
 
 
 def identity(folder: Path) -> str:
     """The name of this spool, made when it is first asked for."""
     path = folder / _IDENTITY
     if not path.exists():
-        _write(path, uuid4().hex.encode())
+        write_whole(path, uuid4().hex.encode())
     return path.read_text()
 
 
@@ -108,13 +107,3 @@ def _read(path: Path, kind: type[_T]) -> _T | None:
         return None
     except msgspec.MsgspecError as error:
         raise Fatal(f"{path}: expected what the capture wrote, was {error}; do delete that file") from None
-
-
-def _write(path: Path, data: bytes) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    sync_folder(path.parent)
