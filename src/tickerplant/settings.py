@@ -15,7 +15,8 @@ from typing import Any
 from tickerplant import postgres_url
 from tickerplant.errors import UsageError
 from tickerplant.model import Retention, Secret
-from tickerplant.settings_list import LAKE, LOG, SETTINGS, Setting, names
+from tickerplant.settings_list import LAKE, LOG, SETTINGS, Setting
+from tickerplant.settings_values import names
 
 __all__ = ["SETTINGS", "STORE_VARIABLES", "Setting", "Settings", "example", "markdown", "names", "read_settings"]
 

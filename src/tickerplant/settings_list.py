@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
 from typing import Any
 
-from tickerplant.model import Retention, Secret
+from tickerplant.model import Secret
+from tickerplant.settings_values import (
+    count,
+    count_if_any,
+    day_if_any,
+    identifier,
+    intervals,
+    level,
+    names,
+    outcome,
+    polls,
+    port,
+    positive,
+    retention,
+    seconds,
+    truth,
+    whole,
+)
 
 
 @dataclass(frozen=True)
@@ -20,108 +35,6 @@ class Setting:
     default: str
     doc: str
     parse: Callable[[str], Any] = str
-
-
-def names(text: str) -> tuple[str, ...]:
-    """The words of a list separated by commas, each once, in their order."""
-    return tuple(dict.fromkeys(s.strip() for s in text.split(",") if s.strip()))
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if value <= 0:
-        raise ValueError("expected a number above 0")
-    return value
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value <= 0:
-        raise ValueError("expected a whole number above 0")
-    return value
-
-
-def _whole(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise ValueError("expected a whole number from 0 on")
-    return value
-
-
-def _truth(text: str) -> bool:
-    words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
-    if text.lower() not in words:
-        raise ValueError("expected true or false")
-    return words[text.lower()]
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 2_000_000:
-        raise ValueError("expected seconds up to 2000000, or 0 for no limit")
-    return value
-
-
-def _retention(text: str) -> Retention:
-    """`90`, or by table `quotes=30,trades=90`, or both; empty keeps everything."""
-    found: dict[str, int] = {}
-    for word in names(text):
-        table, _, days = word.rpartition("=")
-        if not days.strip().isdecimal() or not 1 <= int(days) <= 100_000 or (table.strip() or "*") in found:
-            raise ValueError("expected days such as 90, or by table such as quotes=30,trades=90, each table once")
-        found[table.strip() or "*"] = int(days)
-    return Retention(tuple(found.items()))
-
-
-def _count_if_any(text: str) -> int | None:
-    return _count(text) if text else None
-
-
-def _level(text: str) -> str:
-    if text.lower() not in ("debug", "info", "warning", "error"):
-        raise ValueError("expected debug, info, warning or error")
-    return text.lower()
-
-
-def _outcome(text: str) -> str:
-    if text not in ("fail", "warn"):
-        raise ValueError("expected fail or warn")
-    return text
-
-
-def _identifier(text: str) -> str:
-    if not re.fullmatch("[a-z][a-z0-9_]{0,30}", text):
-        raise ValueError("expected a name of small letters, digits and _")
-    return text
-
-
-def _intervals(text: str) -> tuple[str, ...]:
-    found, units = names(text), {"s": 1, "m": 60, "h": 3600}
-    for word in found:
-        count, unit = word[:-1], units.get(word[-1:], 0)
-        if not (count.isdecimal() and unit and int(count) and 86_400 % (int(count) * unit) == 0):
-            raise ValueError("expected lengths such as 30s, 5m or 1h that divide a day, joined by commas")
-    if not found:
-        raise ValueError("expected at least one length such as 1m")
-    return found
-
-
-def _polls(text: str) -> tuple[tuple[str, str], ...]:
-    """`snapshots=15m,bars=5m` as pairs."""
-    found = names(text)
-    if not all(re.fullmatch("[a-z_]+=[1-9][0-9]*[smh]", word) for word in found):
-        raise ValueError("expected tables with a distance such as snapshots=15m,bars=5m")
-    return tuple((table, every) for table, _, every in (word.partition("=") for word in found))
-
-
-def _day_if_any(text: str) -> date | None:
-    return date.fromisoformat(text) if text else None
-
-
-def _port(text: str) -> str:
-    if text and not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
-        raise ValueError("expected a port from 1 to 65535")
-    return text
 
 
 LAKE, LOG = "<data>/lake", "<data>/log"
@@ -148,7 +61,7 @@ SETTINGS = (
         Secret,
     ),
     Setting("postgres_host", ("POSTGRES_HOST",), "", "Instead of TICKERPLANT_STORE: the PostgreSQL server"),
-    Setting("postgres_port", ("POSTGRES_PORT",), "", "Its port, 5432 when not set", _port),
+    Setting("postgres_port", ("POSTGRES_PORT",), "", "Its port, 5432 when not set", port),
     Setting("postgres_db", ("POSTGRES_DB",), "", "Its database, as libpq decides (the user's name) when not set"),
     Setting("postgres_user", ("POSTGRES_USER",), "", "Its user, as libpq decides (yours) when not set"),
     Setting(
@@ -182,38 +95,38 @@ SETTINGS = (
         "",
         "Load: commit after this many messages; when not set what suits the store (lake 500000, PostgreSQL 100000). "
         "Log on Kinesis: send when this many lines wait (5000)",
-        _count_if_any,
+        count_if_any,
     ),
     Setting(
         "batch_timeout_s",
         ("BATCH_TIMEOUT_SECONDS",),
         "1",
         "Load: commit at least this often; log on Kinesis: send at least this often, in seconds",
-        _positive,
+        positive,
     ),
     Setting(
         "sync_interval_s",
         ("TICKERPLANT_SYNC_SECONDS",),
         "0.1",
         "Capture: force the log to disk at least this often, in seconds",
-        _positive,
+        positive,
     ),
     Setting(
-        "segment_bytes", ("TICKERPLANT_SEGMENT_BYTES",), "268435456", "Log: begin a new segment at this size", _count
+        "segment_bytes", ("TICKERPLANT_SEGMENT_BYTES",), "268435456", "Log: begin a new segment at this size", count
     ),
     Setting(
         "segment_age_s",
         ("TICKERPLANT_SEGMENT_SECONDS",),
         "3600",
         "Log: begin a new segment at this age, in seconds",
-        _positive,
+        positive,
     ),
     Setting(
         "keep_versions_days",
         ("TICKERPLANT_KEEP_VERSIONS_DAYS",),
         "7",
         "Lake: days for which replaced files stay, so that `as_of` works",
-        _positive,
+        positive,
     ),
     Setting(
         "alpaca_data_url",
@@ -266,17 +179,17 @@ SETTINGS = (
         ("TICKERPLANT_FLAT_PIECE_BYTES",),
         "4194304",
         "Fetch: bytes of a flat file's text in one line of the log",
-        _count,
+        count,
     ),
     Setting(
-        "fetch_parallel", ("TICKERPLANT_FETCH_PARALLEL",), "8", "Fetch: requests of one vendor at the same time", _count
+        "fetch_parallel", ("TICKERPLANT_FETCH_PARALLEL",), "8", "Fetch: requests of one vendor at the same time", count
     ),
     Setting(
         "fetch_patience_s",
         ("TICKERPLANT_FETCH_PATIENCE_SECONDS",),
         "120",
         "Fetch: longest wait for a vendor's allowance before the run ends with exit code 75, in seconds",
-        _positive,
+        positive,
     ),
     Setting(
         "alert_webhook",
@@ -304,14 +217,14 @@ SETTINGS = (
         ("TICKERPLANT_ALERT_LEVEL",),
         "fail",
         "Health: alert on `fail` only, or on `warn` too",
-        _outcome,
+        outcome,
     ),
     Setting(
         "repair_settling_s",
         ("TICKERPLANT_REPAIR_SETTLING_SECONDS",),
         "5",
         "Repair: how long a live message may still come after the vendor's history has it, in seconds",
-        _positive,
+        positive,
     ),
     Setting(
         "run_tables",
@@ -331,14 +244,14 @@ SETTINGS = (
         ("TICKERPLANT_RUN_POLL",),
         "",
         "Run: tables to poll while the market is open, `snapshots=15m,bars=5m`",
-        _polls,
+        polls,
     ),
     Setting(
         "run_history",
         ("TICKERPLANT_RUN_HISTORY",),
         "",
         "Run: day from which the weekly re-check asks for what is missing; when not set the first of `daily_bars`",
-        _day_if_any,
+        day_if_any,
     ),
     Setting(
         "run_captures",
@@ -346,14 +259,14 @@ SETTINGS = (
         "1",
         "Run: over how many captures, with a connection each, the symbols are shared out; more than one need symbols "
         "by name, no `*`",
-        _count,
+        count,
     ),
     Setting(
         "run_loaders",
         ("TICKERPLANT_RUN_LOADERS",),
         "1",
         "Run: how many loaders share the partitions of the log",
-        _count,
+        count,
     ),
     Setting(
         "retention",
@@ -361,14 +274,14 @@ SETTINGS = (
         "",
         "`maintain` drops sessions more than so many days before the current one: `90`, or by table "
         "`quotes=30,trades=90`. Empty keeps everything",
-        _retention,
+        retention,
     ),
     Setting(
         "statement_timeout_s",
         ("TICKERPLANT_STATEMENT_TIMEOUT_SECONDS",),
         "300",
         "PostgreSQL: a query that takes longer ends with an error, in seconds; 0 is no limit",
-        _seconds,
+        seconds,
     ),
     Setting("models", ("TICKERPLANT_MODELS",), "", "`transform`: a folder of dbt models of your own"),
     Setting(
@@ -376,7 +289,7 @@ SETTINGS = (
         ("TICKERPLANT_MARTS",),
         "marts",
         "Where marts are: a folder of the lake, a schema `<schema>_<marts>` of PostgreSQL",
-        _identifier,
+        identifier,
     ),
     Setting(
         "vendors",
@@ -390,7 +303,7 @@ SETTINGS = (
         ("TICKERPLANT_BAR_INTERVALS",),
         "1m,5m,15m,30m,1h",
         "`transform`: lengths of the bars made from trades: seconds (30s), minutes, hours that divide a day",
-        _intervals,
+        intervals,
     ),
     Setting(
         "feed_keys",
@@ -405,7 +318,7 @@ SETTINGS = (
         ("TICKERPLANT_FEED_BUFFER_BYTES",),
         "16777216",
         "`serve --feed`: a live client that is more bytes of the log behind is told 407 (slow client) and cut",
-        _count,
+        count,
     ),
     Setting("spool", ("TICKERPLANT_SPOOL",), "<data>/spool", "Log on S3 or Kinesis: folder of what is not shipped yet"),
     Setting(
@@ -414,7 +327,7 @@ SETTINGS = (
         "10737418240",
         "Log on S3 or Kinesis: alarm when more bytes than this wait for shipping; the capture goes on until the disk "
         "is full",
-        _count,
+        count,
     ),
     Setting(
         "s3_endpoint",
@@ -442,7 +355,7 @@ SETTINGS = (
         ("LOCAL_MODE",),
         "true",
         "`false`: the log is the stream KINESIS_STREAM_NAME, unless TICKERPLANT_LOG names one; `true`: a folder",
-        _truth,
+        truth,
     ),
     Setting("kinesis_stream", ("KINESIS_STREAM_NAME",), "", "Kinesis: the stream of the log"),
     Setting(
@@ -456,21 +369,21 @@ SETTINGS = (
         ("KINESIS_LANES",),
         "8",
         "Kinesis: over how many lanes the symbols of a feed are spread, 1 to 500; at least as many as shards",
-        _count,
+        count,
     ),
     Setting(
         "kinesis_keep_segments",
         ("KINESIS_KEEP_SEGMENTS",),
         "2",
         "Kinesis: how many segments of the log stay on the capture's disk after they were sent, 2 at least",
-        _count,
+        count,
     ),
     Setting(
         "max_attempts",
         ("MAX_RECONNECT_ATTEMPTS",),
         "0",
         "Capture: failed connects, or calls to Kinesis, in a row after which it ends with an error; 0 is never",
-        _whole,
+        whole,
     ),
-    Setting("log_level", ("LOG_LEVEL",), "info", "debug, info, warning or error", _level),
+    Setting("log_level", ("LOG_LEVEL",), "info", "debug, info, warning or error", level),
 )
