@@ -73,6 +73,6 @@ def test_each_capture_and_each_loader_is_kept_running(tmp_path: Path) -> None:
             assert len([p for p in psutil.Process(plant.pid).children() if "load" in p.cmdline()]) == 2
         expected, found = log_tally(tmp_path / "log")[0], store_tally(tmp_path / "lake")
     assert found.tables == expected.tables
-    assert len(found.tables["quotes"]) > 15
+    assert len(found.tables["quotes"]) > 5
     killed = query(tmp_path / "lake", "select distinct reason from gaps where reason = 'killed'")
     assert killed == [{"reason": "killed"}]
