@@ -229,7 +229,7 @@ Ask it yourself:     {word} query --store {folder}/lake "select * from quotes li
 See the raw log:     {word} log cat --log {folder}/log --limit 3
 The same, for real:  put ALPACA_API_KEY and ALPACA_SECRET_KEY into .env, then
                      {word} config --connect
-                     {word} run --symbols AAPL,MSFT,SPY --channels quotes,trades,bars
+                     {word} run --now --symbols AAPL,MSFT,SPY --channels quotes,trades,bars
 At any hour:         {word} run --url wss://stream.data.alpaca.markets/v2/test --symbols FAKEPACA""",
         soft_wrap=True,
     )
