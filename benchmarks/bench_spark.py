@@ -44,7 +44,7 @@ def run() -> dict[str, float]:
 
     figures: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
-        os.environ.update(SPARK_LOCAL_IP="127.0.0.1", SPARK_WORKER_DIR=folder)
+        os.environ.update(SPARK_LOCAL_IP="127.0.0.1", SPARK_WORKER_DIR=folder, PYSPARK_PYTHON=sys.executable)
         url = str(Path(folder) / "lake")
         alone = _by_duckdb(url)
         began = time.perf_counter()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from importlib.util import find_spec
@@ -38,7 +39,8 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
 
     assert shutil.which("java"), "java: expected 17 or newer on the PATH, was none"
     folder = tmp_path_factory.mktemp("spark")
-    os.environ.update(SPARK_LOCAL_IP="127.0.0.1", SPARK_WORKER_DIR=str(folder / "work"), JDK_JAVA_OPTIONS=_SHORT_LIVED)
+    os.environ.update(SPARK_LOCAL_IP="127.0.0.1", SPARK_WORKER_DIR=str(folder / "work"))
+    os.environ.update(JDK_JAVA_OPTIONS=_SHORT_LIVED, PYSPARK_PYTHON=sys.executable)
     builder: Any = SparkSession.builder.master("local-cluster[2,1,1024]").appName("tests")
     words = {
         "spark.ui.enabled": "false",
