@@ -8,6 +8,7 @@ writes it. Spark: every row computed and thrown away; its start is told apart. N
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import time
 from contextlib import closing
