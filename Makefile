@@ -93,7 +93,8 @@ bench: setup servers
 
 campaign: setup servers
 	$(BIN)/python -m tests.campaigns --kills 100 --seed 1 --real-ticks --postgres-kills 50 --postgres-outage \
-		--quota-month --five-years --s3-kills 50 --s3-transforms 20 --kinesis 30 --scale 30
+		--quota-month --five-years --s3-kills 50 --s3-transforms 20 --kinesis 30 --scale 30 \
+		--repair 12 --month --triggers 1000 --transform 20
 
 LOCK := uv pip compile --universal --generate-hashes --no-emit-index-url --no-header
 IMAGE := $(LOCK) --no-annotate --python-version 3.12 --constraint requirements.lock
