@@ -16,13 +16,11 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
+from tests.support.airflow_database import database
 from tests.support.airflow_plant import ALL_DAGS, Airflow, airflow, free_port
 from tests.support.airflow_story import play, scene
 from tests.support.plant import wait_for
-from tests.support.postgres import short_folder
-from tickerplant.stores.postgres_embedded import EmbeddedServer, wait_stopped
 
 _WORKERS = ("one", "two")
 
@@ -49,28 +47,6 @@ def _answers(port: int) -> bool:
             return True
     except OSError:
         return False
-
-
-@contextmanager
-def database() -> Iterator[str]:
-    """A PostgreSQL of our own for Airflow's metadata; gives SQLAlchemy's URL."""
-    folder = short_folder()
-    server = EmbeddedServer(folder)
-    try:
-        yield _sqlalchemy(server.url)
-    finally:
-        server.close()
-        wait_stopped(folder)
-        shutil.rmtree(folder)
-
-
-def _sqlalchemy(url: str) -> str:
-    parts = urlsplit(url)
-    host = (parse_qs(parts.query).get("host") or [parts.hostname or ""])[0]
-    who = (parts.username or "postgres") + (f":{parts.password}" if parts.password else "")
-    at = f"{parts.port}" if parts.port else ""
-    where = f"@/{parts.path.lstrip('/')}?host={host}" if host.startswith("/") else f"@{host}:{at}{parts.path}"
-    return f"postgresql+psycopg2://{who}{where}"
 
 
 def who_ran_what(found: Airflow) -> dict[str, int]:

@@ -53,8 +53,14 @@ class Airflow:
         headers = {"content-type": "application/json"}
         headers |= {"authorization": f"Bearer {self.token}"} if self.token else {}
         request = urllib.request.Request(self.url + path, data, headers, method=method)
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.loads(answer.read() or b"null")
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return json.loads(answer.read() or b"null")
+        except urllib.error.HTTPError as error:
+            with error:
+                said = error.read()[-1000:].decode(errors="replace")
+            error.add_note(f"{method} {path}: {said}\n{self.log_tail('api')}")
+            raise
 
     def cli(self, *words: str, timeout: float = 120) -> str:
         """Run `airflow <words>`; returns stdout."""
