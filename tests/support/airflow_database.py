@@ -1,4 +1,4 @@
-"""A PostgreSQL for Airflow's metadata: on SQLite its api-server now and then answers 500, the file being locked."""
+"""A PostgreSQL for Airflow's metadata: with SQLite below it the api-server has answered 500 to a trigger (seen once)."""
 
 from __future__ import annotations
 
