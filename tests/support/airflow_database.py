@@ -1,4 +1,4 @@
-"""A PostgreSQL for Airflow's metadata: with SQLite below it the api-server has answered 500 to a trigger (seen once)."""
+"""A PostgreSQL for Airflow's metadata: with SQLite the api-server has answered 500 to a trigger (seen once)."""
 
 from __future__ import annotations
 
