@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple, cast
 from urllib.parse import urlsplit
@@ -90,6 +91,7 @@ class Bucket:
     def store(self) -> S3Store:
         """The client underneath. Raises UsageError when the extra is not installed."""
         try:
+            import_module("obstore")  # waits, unlike the next line, for a thread that is in the midst of importing it
             from obstore.store import S3Store
         except ImportError:
             raise UsageError(
