@@ -16,6 +16,7 @@ def get(): ...
 """
 _STORE = """
 import obstore
+from obstore.exceptions import BaseError
 class S3Store:
     def __init__(self, *args, **settings):
         self.is_whole = hasattr(obstore, "get")
