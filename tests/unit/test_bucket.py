@@ -32,12 +32,11 @@ from concurrent.futures import ThreadPoolExecutor
 from tickerplant.bucket import Access, Bucket
 
 threading.started = threading.Event()
-def make(name):
-    return Bucket(f"s3://bucket/{name}", Access("http://127.0.0.1:9", "us-east-1")).store.is_whole
-with ThreadPoolExecutor(2) as pool:
-    first = pool.submit(make, "one")
+with ThreadPoolExecutor(1) as pool:
+    first = pool.submit(__import__, "obstore.exceptions")
     assert threading.started.wait(10)
-    print(pool.submit(make, "two").result(), first.result())
+    print(Bucket("s3://bucket/p", Access("http://127.0.0.1:9", "us-east-1")).store.is_whole)
+    first.result()
 """
 
 
@@ -52,4 +51,4 @@ def test_a_thread_waits_for_the_import_that_another_is_in_the_midst_of(tmp_path:
     done = subprocess.run(
         [sys.executable, "-c", _THREADS], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": paths}
     )
-    assert done.stdout.split() == ["True", "True"], done.stderr
+    assert done.stdout.split() == ["True"], done.stderr
