@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import s3
-from tests.support.mart_files import Mart, day, on
+from tests.support.mart_files import Mart, check_replaced_row, day, on
 from tickerplant.errors import Busy, Retryable
 from tickerplant.stores import in_bucket
 from tickerplant.stores.object_path import ObjectPath
@@ -18,22 +18,7 @@ def place(url: str, at: str | None = None) -> ObjectPath:
 
 
 def test_only_the_file_that_holds_a_replaced_row_is_written_again() -> None:
-    mart = Mart(place(s3.new_url("marts")))
-    mart.build([("A", day(0), 1.0), ("B", day(400), 2.0)])
-    mart.build([("A", day(1), 1.0), ("B", day(1), 2.0)], on(1))
-    mart.build([("A", day(2), 1.0)], on(2))
-    before = mart.files()
-    mart.build([("A", day(1), 9.0), ("C", day(1), 3.0)], on(1))
-    after = mart.files()
-    gone, come = before.keys() - after.keys(), after.keys() - before.keys()
-    assert ([before[p] for p in gone], [after[p] for p in come]) == ([2], [2])
-    assert mart.rows() == [
-        ("A", day(0), 1.0),
-        ("A", day(1), 9.0),
-        ("A", day(2), 1.0),
-        ("B", day(400), 2.0),
-        ("C", day(1), 3.0),
-    ]
+    check_replaced_row(Mart(place(s3.new_url("marts"))))
 
 
 def test_of_two_transforms_that_build_the_same_session_one_is_refused() -> None:

@@ -67,3 +67,22 @@ def day(number: int) -> date:
 def on(number: int) -> str:
     """The condition of one session."""
     return f"session = date '{day(number)}'"
+
+
+def check_replaced_row(mart: Mart) -> None:
+    """Replace one row of a new mart, and see that only the file that holds it is written again."""
+    mart.build([("A", day(0), 1.0), ("B", day(400), 2.0)])
+    mart.build([("A", day(1), 1.0), ("B", day(1), 2.0)], on(1))
+    mart.build([("A", day(2), 1.0)], on(2))
+    before = mart.files()
+    mart.build([("A", day(1), 9.0), ("C", day(1), 3.0)], on(1))
+    after = mart.files()
+    gone, come = before.keys() - after.keys(), after.keys() - before.keys()
+    assert ([before[p] for p in gone], [after[p] for p in come]) == ([2], [2])
+    assert mart.rows() == [
+        ("A", day(0), 1.0),
+        ("A", day(1), 9.0),
+        ("A", day(2), 1.0),
+        ("B", day(400), 2.0),
+        ("C", day(1), 3.0),
+    ]

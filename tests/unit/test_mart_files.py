@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.mart_files import Mart, day, on
+from tests.support.mart_files import Mart, check_replaced_row, day, on
 from tickerplant.errors import Fatal
 from tickerplant.stores.lake_files import ROW_GROUP_ROWS
 from tickerplant.transform.lake_job import MartJob
@@ -27,22 +27,7 @@ def test_rows_that_replace_none_get_a_file_of_their_own_until_there_are_many(tmp
 
 
 def test_only_the_file_that_holds_a_replaced_row_is_written_again(tmp_path: Path) -> None:
-    mart = Mart(tmp_path)
-    mart.build([("A", day(0), 1.0), ("B", day(400), 2.0)])
-    mart.build([("A", day(1), 1.0), ("B", day(1), 2.0)], on(1))
-    mart.build([("A", day(2), 1.0)], on(2))
-    before = mart.files()
-    mart.build([("A", day(1), 9.0), ("C", day(1), 3.0)], on(1))
-    after = mart.files()
-    gone, come = before.keys() - after.keys(), after.keys() - before.keys()
-    assert ([before[p] for p in gone], [after[p] for p in come]) == ([2], [2])
-    assert mart.rows() == [
-        ("A", day(0), 1.0),
-        ("A", day(1), 9.0),
-        ("A", day(2), 1.0),
-        ("B", day(400), 2.0),
-        ("C", day(1), 3.0),
-    ]
+    check_replaced_row(Mart(tmp_path))
 
 
 def test_a_bucket_of_one_session_is_one_file(tmp_path: Path) -> None:

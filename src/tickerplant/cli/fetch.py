@@ -351,8 +351,8 @@ def _once(
             options = FlatOptions(console.settings().flat_piece_bytes)
             summary = run_flat(source, target, files, vendor_named, plan, options=options, stop=stop, report=report)
         else:
-            how: dict[str, Any] = {"polls": plan.polls, "stop": stop, "report": report, "again": wanted.again}
-            how["again"] |= wanted.recheck is not None
+            again = wanted.again or wanted.recheck is not None
+            how: dict[str, Any] = {"polls": plan.polls, "stop": stop, "report": report, "again": again}
             how["is_loading"] = not wanted.is_landing
             summary = run_plan(source, target, asking, vendor_named, plan.todos, **how)
         run.rows, run.bytes, run.calls = summary.rows, summary.bytes, summary.calls

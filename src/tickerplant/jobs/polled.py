@@ -60,18 +60,19 @@ def _masked(found: Coverage, columns: np.typing.NDArray[np.bool_]) -> Coverage:
 
 def whole_todos(rest: Rest, half_run: Coverage, feed: str | None) -> list[Todo]:
     """Requests for sessions that were polled and have ended."""
-    if not half_run.missing().any():
-        return []
-    chosen = plans(rest, half_run, feed)[0]
-    return _chains("poll", todo_of(chosen.endpoint, chosen.asks))
+    return _chosen("poll", rest, half_run, feed)
 
 
 def recheck_todos(rest: Rest, old: Coverage, feed: str | None) -> list[Todo]:
     """Requests for sessions that are there, to learn what the vendor has changed since."""
-    if not old.missing().any():
+    return _chosen("recheck", rest, old, feed)
+
+
+def _chosen(kind: str, rest: Rest, holes: Coverage, feed: str | None) -> list[Todo]:
+    if not holes.missing().any():
         return []
-    chosen = plans(rest, old, feed)[0]
-    return _chains("recheck", todo_of(chosen.endpoint, chosen.asks))
+    chosen = plans(rest, holes, feed)[0]
+    return _chains(kind, todo_of(chosen.endpoint, chosen.asks))
 
 
 def so_far(
